@@ -1,0 +1,1 @@
+"""Scientific figure-text pairs from open-access papers, as a Dagster asset graph."""
