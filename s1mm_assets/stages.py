@@ -56,7 +56,9 @@ class Stage:
     version: str
     tables: Mapping[str, type]  # table → row class
     make: Callable[[ShardReader, ShardWriter], None]
-    reads: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)  # asset → table → columns
+    reads: Mapping[str, Mapping[str, tuple[str, ...]]] = field(
+        default_factory=dict
+    )  # asset → table → columns
     settings: Mapping[str, Any] = field(default_factory=dict)  # JSON values; only what shapes the data
     environment: Mapping[str, str] = field(default_factory=dict)  # renderer or model → version, or "missing"
     shard_inputs: Callable[[str], Mapping[str, str]] = lambda shard: {}  # what else this shard is made from
@@ -74,13 +76,22 @@ class MapItems(Protocol):
     """Apply a picklable function to each item, in order; an item that fails costs only itself."""
 
     def __call__(
-        self, function: Callable[[Any], Any], items: Iterable[Any], *, what: str = "items", total: int | None = None
+        self,
+        function: Callable[[Any], Any],
+        items: Iterable[Any],
+        *,
+        what: str = "items",
+        total: int | None = None,
     ) -> Iterator[Any | Failed]:
         """Yield one result or `Failed` per item, in the order of `items`; `what` names them in the progress log."""
 
 
 def map_here(
-    function: Callable[[Any], Any], items: Iterable[Any], *, what: str = "items", total: int | None = None
+    function: Callable[[Any], Any],
+    items: Iterable[Any],
+    *,
+    what: str = "items",  # noqa: ARG001: MapItems names it
+    total: int | None = None,  # noqa: ARG001
 ) -> Iterator[Any | Failed]:
     """Apply the function in this process: a `MapItems` for trusted items and for tests."""
     for item in items:

@@ -28,7 +28,9 @@ class Rejection(StrEnum):
     HTML = "html"
     POSTSCRIPT = "postscript"
     NO_TEX = "no_tex"
-    NO_IMAGES = "no_images"  # the figure environments are still read: each gets a row that says what is missing
+    NO_IMAGES = (
+        "no_images"  # the figure environments are still read: each gets a row that says what is missing
+    )
 
     # papers: what was read from an archive
     NO_EXTRACTOR = "no_extractor"
@@ -278,3 +280,15 @@ def as_dict(row: Any) -> dict[str, Any]:
 def frame_of(row: type, rows: list[Any]) -> pl.DataFrame:
     """Return rows of one class as a table, with that class's schema."""
     return pl.DataFrame([as_dict(each) for each in rows], schema=schema_of(row), orient="row")
+
+
+TABLES: dict[str, dict[str, type]] = {
+    "raw_archives": {"archives": Archive, "metadata": Metadata},
+    "figure_candidates": {"papers": Paper, "figures": FigureCandidate},
+    "figure_measures": {"measures": Measure},  # made on the way to filtered_figures
+    "filtered_figures": {"decisions": Decision},
+    "recaptions": {"recaptions": Recaption},
+    "quality_metrics": {"metrics": Metric},
+    "hf_release": {"records": ReleaseRecord, "files": ReleaseFile},
+}
+"""Asset → table → row class."""

@@ -100,7 +100,7 @@ def column_digests(path: Path) -> dict[str, str]:
                 name = column.path_in_schema.split(".")[0]
                 digest = digests.setdefault(name, hashlib.sha256())
                 digest.update(f"{column.path_in_schema}:{group.num_rows}:".encode())
-                digest.update(memoryview(data)[start : start + column.total_compressed_size])
+                digest.update(data[start : start + column.total_compressed_size])
     names = pq.read_schema(path).names
     return {name: digests[name].hexdigest() if name in digests else "empty" for name in names}
 

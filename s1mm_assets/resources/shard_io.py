@@ -1,0 +1,45 @@
+"""The IO manager: between assets flows a small handle, not the data."""
+
+from typing import Any
+
+import dagster as dg
+
+from s1mm_assets.resources.shard_store import ShardStore, StoreError
+from s1mm_assets.resources.shards import ShardSet
+
+
+class ShardSetIOManager(dg.ConfigurableIOManager):
+    """Pins the handle of each materialization as the partition record, and hands it to the next asset."""
+
+    store: dg.ResourceDependency[ShardStore]
+
+    def handle_output(self, context: dg.OutputContext, obj: ShardSet) -> None:
+        """Write the partition record and show what it holds."""
+        self.store.pin(obj)
+        tables = sorted({name for shard in obj.shards for name in shard.tables})
+        rows: dict[str, Any] = {f"rows/{name}": obj.n_rows(name) for name in tables}
+        first = next(iter(rows.values()), 0)
+        context.add_output_metadata(
+            {
+                **rows,
+                "dagster/row_count": first,
+                "shards": len(obj.shards),
+                "bytes": obj.n_bytes(),
+                "digest": obj.digest(),
+                "dagster/uri": self.store.path(obj.asset, *obj.partition.split("|")),
+            }
+        )
+
+    def load_input(self, context: dg.InputContext) -> ShardSet:
+        """Return the handle of the upstream partition.
+
+        Raises:
+            StoreError: The upstream partition has not been materialized.
+        """
+        asset = context.asset_key.path[-1]
+        shard_set = self.store.pinned(asset, context.partition_key)
+        if shard_set is None:
+            raise StoreError(
+                f"{asset} has not been materialized for {context.partition_key}: materialize it first"
+            )
+        return shard_set

@@ -1,0 +1,452 @@
+"""The shard store: where tables live, how a shard is committed, and which shards must be made again.
+
+    <store>/<asset>/<source>/<year>/<shard>/<table>-<sha256>.parquet     immutable
+    <store>/<asset>/<source>/<year>/<shard>/commit.json                  names its tables; replaced last
+    <store>/<asset>/<source>/<year>/partition.json                       the shards of this materialization
+
+The same code serves a local folder and an object store. Nothing is overwritten: a shard done again writes new
+tables and then replaces its commit record, so a reader, a kill or a second writer never meets a mixture.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import dagster as dg
+import polars as pl
+import pyarrow as pa
+from pyarrow import fs as pafs
+from pydantic import PrivateAttr
+
+from s1mm_assets.resources.shard_tables import TableFile, row_groups, stored
+from s1mm_assets.resources.shards import (
+    Commit,
+    ShardSet,
+    StoredFile,
+    digest_of,
+    dump,
+    load_commit,
+    load_shard_set,
+)
+from s1mm_assets.stages import Stage
+from s1mm_assets.tables import SCHEMA_VERSION, TABLES, schema_of
+
+COMMIT = "commit.json"
+PARTITION = "partition.json"
+JOURNAL = "journal.json"  # clocks and hosts: outside every digest
+Report = Callable[[str], None]
+
+
+class StoreError(Exception):
+    """The store's state does not allow what was asked; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class GarbageReport:
+    """What `ShardStore.gc` removed, or would remove."""
+
+    paths: tuple[str, ...]
+    n_bytes: int
+
+
+class ShardStore(dg.ConfigurableResource[Any]):
+    """Tables in shards under one URI: a local folder, or `s3://bucket/prefix`."""
+
+    uri: str
+
+    _fs: pafs.FileSystem | None = PrivateAttr(default=None)
+    _root: str = PrivateAttr(default="")
+
+    @property
+    def fs(self) -> pafs.FileSystem:
+        """The file system that holds the store."""
+        if self._fs is None:
+            if "://" in self.uri:
+                self._fs, self._root = pafs.FileSystem.from_uri(self.uri)
+            else:
+                self._fs, self._root = pafs.LocalFileSystem(), str(Path(self.uri).expanduser().absolute())
+        return self._fs
+
+    def path(self, *parts: str) -> str:
+        """The path in the file system of something in the store."""
+        _ = self.fs
+        return "/".join([self._root.rstrip("/"), *parts])
+
+    def _folder(self, asset: str, partition: str, *parts: str) -> str:
+        return self.path(asset, *partition.split("|"), *parts)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether a rename inside the store is atomic."""
+        return isinstance(self.fs, pafs.LocalFileSystem)
+
+    # --- writing -------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _staging(self) -> Iterator[Path]:
+        """A private local folder; in a local store beside the data, so that a rename publishes."""
+        parent = Path(self.path(".staging")) if self.is_local else Path(tempfile.gettempdir())
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = parent / f"s1mm-{uuid.uuid4().hex}"
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _publish(self, local: Path, target: str) -> None:
+        """Make a finished local file appear under its name, whole or not at all."""
+        if self.is_local:
+            with local.open("rb") as file:
+                os.fsync(file.fileno())
+            self.fs.create_dir(target.rpartition("/")[0])
+            self.fs.move(str(local), target)
+        else:
+            pafs.copy_files(
+                str(local), target, source_filesystem=pafs.LocalFileSystem(), destination_filesystem=self.fs
+            )
+
+    def _put(self, record: Any, target: str) -> None:
+        with self._staging() as staging:
+            (staging / "record").write_bytes(dump(record))
+            self._publish(staging / "record", target)
+
+    def _get(self, path: str) -> Any:
+        """Read a JSON record; FileNotFoundError where there is none."""
+        with self.fs.open_input_stream(path) as stream:
+            return json.loads(stream.read())
+
+    # --- deriving ------------------------------------------------------------------------------------------
+
+    def derive(
+        self,
+        stage: Stage,
+        partition: str,
+        *,
+        inputs: Sequence[ShardSet] = (),
+        shards: Sequence[str] | None = None,
+        report: Report = lambda line: None,
+    ) -> ShardSet:
+        """Make every shard of a partition whose fingerprint differs from its commit record.
+
+        Args:
+            stage: What a shard is made from, and how.
+            partition: The partition key.
+            inputs: The handles of the assets that the stage reads, with the same shards.
+            shards: The shards' names; of the inputs where not given.
+            report: Receives a line per shard.
+
+        Raises:
+            StoreError: The inputs do not belong together.
+        """
+        by_asset = {each.asset: {commit.shard: commit for commit in each.shards} for each in inputs}
+        names = list(shards) if shards is not None else list(next(iter(by_asset.values()), {}))
+        check_inputs(inputs, names)
+        existing = self._commits(stage.asset, partition, names)
+        commits = []
+        for i, shard in enumerate(names, start=1):
+            parents = {asset: commits_of[shard] for asset, commits_of in by_asset.items()}
+            made_from = describe(stage, parents, shard)
+            fingerprint = digest_of(made_from)
+            commit = existing.get(shard)
+            where = f"{stage.asset} {partition}: shard {i}/{len(names)} {shard}"
+            if commit is not None and is_current(commit, fingerprint, stage.environment):
+                report(f"{where}: unchanged")
+            else:
+                report(f"{where}: started")
+                start = time.perf_counter()
+                commit = self._make(stage, partition, shard, parents, made_from)
+                report(f"{where}: done in {time.perf_counter() - start:.1f} s")
+            commits.append(commit)
+        return ShardSet(asset=stage.asset, partition=partition, shards=tuple(commits))
+
+    def _commits(self, asset: str, partition: str, shards: Sequence[str]) -> dict[str, Commit]:
+        """The commit records that stand, of the shards whose files are all there."""
+        folder = pafs.FileSelector(self._folder(asset, partition), recursive=True, allow_not_found=True)
+        sizes = {info.path: info.size for info in self.fs.get_file_info(folder)}
+        paths = {shard: self._folder(asset, partition, shard, COMMIT) for shard in shards}
+        present = {shard: path for shard, path in paths.items() if path in sizes}
+        with ThreadPoolExecutor(16) as threads:
+            records = zip(present, threads.map(self._get, present.values()), strict=True)
+            commits = {shard: load_commit(record) for shard, record in records}
+        return {
+            shard: commit
+            for shard, commit in commits.items()
+            if all(
+                sizes.get(self._folder(asset, partition, shard, stored.file)) == stored.n_bytes
+                for stored in commit.stored()
+            )
+        }
+
+    def _make(
+        self,
+        stage: Stage,
+        partition: str,
+        shard: str,
+        parents: Mapping[str, Commit],
+        made_from: Mapping[str, Any],
+    ) -> Commit:
+        start = time.time()
+        with self._staging() as staging:
+            reader = _Reader(self, stage, partition, shard, parents)
+            writer = _Writer(staging, stage)
+            stage.make(reader, writer)
+            tables, files = writer.finish()
+            for local, entry in [*tables.values(), *files.values()]:
+                self._publish(local, self._folder(stage.asset, partition, shard, entry.file))
+            commit = Commit(
+                asset=stage.asset,
+                partition=partition,
+                shard=shard,
+                schema_version=SCHEMA_VERSION,
+                fingerprint=digest_of(made_from),
+                made_from=made_from,
+                environment={name: stage.environment[name] for name in sorted(writer.components)},
+                tables={name: entry for name, (_, entry) in tables.items()},
+                files={name: entry for name, (_, entry) in files.items()},
+            )
+        journal = {
+            "finished": datetime.now(UTC).isoformat(),
+            "seconds": time.time() - start,
+            "host": os.uname().nodename,
+        }
+        self._put(journal, self._folder(stage.asset, partition, shard, JOURNAL))
+        self._put(asdict(commit), self._folder(stage.asset, partition, shard, COMMIT))
+        return commit
+
+    def invalidate(self, asset: str, partition: str, shard: str) -> None:
+        """Forget a shard's commit record, so that the next materialization makes it again."""
+        with suppress(FileNotFoundError):
+            self.fs.delete_file(self._folder(asset, partition, shard, COMMIT))
+
+    # --- handles -------------------------------------------------------------------------------------------
+
+    def pin(self, shard_set: ShardSet) -> None:
+        """Write the partition record: what later assets and reports read."""
+        self._put(asdict(shard_set), self._folder(shard_set.asset, shard_set.partition, PARTITION))
+
+    def pinned(self, asset: str, partition: str) -> ShardSet | None:
+        """The handle of a partition's last materialization, or None.
+
+        Raises:
+            StoreError: It was written with another schema version.
+        """
+        try:
+            shard_set = load_shard_set(self._get(self._folder(asset, partition, PARTITION)))
+        except FileNotFoundError:
+            return None
+        old = {commit.schema_version for commit in shard_set.shards} - {SCHEMA_VERSION}
+        if old:
+            raise StoreError(
+                f"{asset} {partition} has schema version {sorted(old)}, this code reads {SCHEMA_VERSION}: "
+                f"materialize {asset} for {partition} again"
+            )
+        return shard_set
+
+    def partitions(self, asset: str) -> list[str]:
+        """The partition keys of an asset that have been materialized, in order."""
+        selector = pafs.FileSelector(self.path(asset), recursive=True, allow_not_found=True)
+        paths = [info.path.split("/") for info in self.fs.get_file_info(selector)]
+        return sorted(f"{path[-3]}|{path[-2]}" for path in paths if path[-1] == PARTITION)
+
+    # --- reading -------------------------------------------------------------------------------------------
+
+    def scan(self, shard_set: ShardSet, table: str, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """Yield a table of all shards, one row group at a time."""
+        for commit in shard_set.shards:
+            yield from self.scan_shard(commit, table, columns)
+
+    def scan_shard(self, commit: Commit, table: str, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """Yield a table of one shard, one row group at a time.
+
+        Raises:
+            StoreError: The file is not what the commit record says.
+        """
+        if commit.schema_version != SCHEMA_VERSION:
+            raise StoreError(
+                f"{commit.asset} {commit.partition} {commit.shard} has schema version "
+                f"{commit.schema_version}, this code reads {SCHEMA_VERSION}: materialize {commit.asset} again"
+            )
+        entry = commit.tables[table]
+        path = self._folder(commit.asset, commit.partition, commit.shard, entry.file)
+        try:
+            with self.fs.open_input_file(path) as source:
+                yield from row_groups(source, TABLES[commit.asset][table], columns)
+        except (OSError, pa.ArrowException) as error:
+            raise StoreError(
+                f"{path} is missing or damaged ({error}): delete {COMMIT} beside it "
+                f"and materialize {commit.asset} for {commit.partition} again"
+            ) from error
+
+    def read(self, shard_set: ShardSet, table: str, columns: Sequence[str]) -> pl.DataFrame:
+        """Return some columns of a table over all shards. Not for columns that hold images."""
+        empty = schema_of(TABLES[shard_set.asset][table]).to_frame().select(columns)
+        return pl.concat([empty, *self.scan(shard_set, table, columns)])
+
+    def open_file(self, commit: Commit, name: str) -> BinaryIO:
+        """Open an additional file of a shard for streaming."""
+        entry = commit.files[name]
+        path = self._folder(commit.asset, commit.partition, commit.shard, entry.file)
+        stream: BinaryIO = self.fs.open_input_stream(path, compression=None)  # by default .gz is inflated
+        return stream
+
+    # --- housekeeping --------------------------------------------------------------------------------------
+
+    def gc(self, older_than_s: float = 86_400, *, is_dry_run: bool = False) -> GarbageReport:
+        """Remove files that no commit or partition record names and that are older than the given age.
+
+        The age protects what other runs are writing or reading at this moment.
+        """
+        infos = self.fs.get_file_info(pafs.FileSelector(self.path(), recursive=True, allow_not_found=True))
+        files = [info for info in infos if info.type == pafs.FileType.File]
+        named = self._named([info.path for info in files])
+        limit = time.time() - older_than_s
+        garbage = [info for info in files if info.path not in named and info.mtime.timestamp() <= limit]
+        if not is_dry_run:
+            for info in garbage:
+                self.fs.delete_file(info.path)
+        return GarbageReport(tuple(info.path for info in garbage), sum(info.size for info in garbage))
+
+    def _named(self, paths: Sequence[str]) -> set[str]:
+        """Paths that a record names. A shard that its partition record does not list has been superseded."""
+        named = {path for path in paths if path.endswith("/" + PARTITION)}
+        listed: dict[str, set[str]] = {}
+        for path in sorted(named):
+            shard_set = load_shard_set(self._get(path))
+            folder = path.removesuffix(PARTITION)
+            listed[folder] = {commit.shard for commit in shard_set.shards}
+            named |= {f"{folder}{c.shard}/{each.file}" for c in shard_set.shards for each in c.stored()}
+        for path in paths:
+            if path.endswith("/" + COMMIT):
+                shard_folder = path.removesuffix(COMMIT)
+                partition_folder, _, shard = shard_folder.rstrip("/").rpartition("/")
+                if shard in listed.get(partition_folder + "/", {shard}):
+                    commit = load_commit(self._get(path))
+                    named |= {path, shard_folder + JOURNAL}
+                    named |= {shard_folder + each.file for each in commit.stored()}
+        return named
+
+
+def describe(stage: Stage, parents: Mapping[str, Commit], shard: str) -> dict[str, Any]:
+    """Return what a shard is made from: the JSON value whose digest is its fingerprint."""
+    columns = {
+        f"{asset}/{table}.{column}": (parents[asset].tables[table].columns or {}).get(column, "absent")
+        for asset, tables in stage.reads.items()
+        for table, names in tables.items()
+        for column in names
+    }
+    return {
+        "asset": stage.asset,
+        "version": stage.version,
+        "schema_version": SCHEMA_VERSION,
+        "settings": dict(stage.settings),
+        "columns": columns,
+        "shard_inputs": dict(stage.shard_inputs(shard)),
+    }
+
+
+def is_current(commit: Commit, fingerprint: str, environment: Mapping[str, str]) -> bool:
+    """Whether a shard need not be made again."""
+    return commit.fingerprint == fingerprint and all(
+        environment.get(name) == version for name, version in commit.environment.items()
+    )
+
+
+def check_inputs(inputs: Sequence[ShardSet], shards: Sequence[str]) -> None:
+    """Refuse inputs that do not belong together.
+
+    Raises:
+        StoreError: Assets have different shards, or one was made from an older version of another.
+    """
+    for each in inputs:
+        names = [commit.shard for commit in each.shards]
+        if names != list(shards):
+            raise StoreError(
+                f"{each.asset} {each.partition} has other shards than {inputs[0].asset}: "
+                f"materialize {each.asset} for {each.partition} again"
+            )
+    columns = {
+        f"{each.asset}/{table}.{column}": {
+            c.shard: (c.tables[table].columns or {})[column] for c in each.shards
+        }
+        for each in inputs
+        for table in (each.shards[0].tables if each.shards else {})
+        for column in each.shards[0].tables[table].columns or {}
+    }
+    for each in inputs:
+        for commit in each.shards:
+            for column, digest in commit.made_from["columns"].items():
+                now = columns.get(column, {}).get(commit.shard, digest)
+                if now != digest:
+                    raise StoreError(
+                        f"{each.asset} {each.partition} {commit.shard} was made from an older {column}: "
+                        f"materialize {each.asset} for {each.partition} again"
+                    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """A `stages.ShardReader` over the commit records of one shard."""
+
+    store: ShardStore
+    stage: Stage
+    partition: str
+    shard: str
+    parents: Mapping[str, Commit]
+
+    def scan(self, asset: str, table: str) -> Iterator[pl.DataFrame]:
+        return self.store.scan_shard(self.parents[asset], table, self.stage.reads[asset][table])
+
+    def read(self, asset: str, table: str) -> pl.DataFrame:
+        schema = schema_of(TABLES[asset][table])
+        return pl.concat([schema.to_frame().select(self.stage.reads[asset][table]), *self.scan(asset, table)])
+
+
+class _Writer:
+    """A `stages.ShardWriter` into a staging folder."""
+
+    def __init__(self, staging: Path, stage: Stage) -> None:
+        self.staging = staging
+        self.stage = stage
+        self.components: set[str] = set()
+        self._tables = {
+            name: TableFile(staging / f"{name}.parquet", row) for name, row in stage.tables.items()
+        }
+        self._files: list[str] = []
+
+    def write(self, table: str, rows: pl.DataFrame) -> None:
+        self._tables[table].append(rows)
+
+    @contextmanager
+    def file(self, name: str) -> Iterator[BinaryIO]:
+        if name in self._files:
+            raise ValueError(f"{name} is written twice")
+        self._files.append(name)
+        with (self.staging / name).open("wb") as stream:
+            yield stream
+
+    def used(self, component: str) -> None:
+        if component not in self.stage.environment:
+            raise ValueError(f"{self.stage.asset} declares no component {component}")
+        self.components.add(component)
+
+    def finish(self) -> tuple[dict[str, tuple[Path, StoredFile]], dict[str, tuple[Path, StoredFile]]]:
+        tables = {
+            name: (table.path, stored(table.path, name, ".parquet", table))
+            for name, table in self._tables.items()
+        }
+        files = {}
+        for name in sorted(self._files):
+            stem, dot, suffix = name.partition(".")
+            files[name] = (self.staging / name, stored(self.staging / name, stem, dot + suffix))
+        return tables, files
