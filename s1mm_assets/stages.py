@@ -83,14 +83,14 @@ class MapItems(Protocol):
         what: str = "items",
         total: int | None = None,
     ) -> Iterator[Any | Failed]:
-        """Yield one result or `Failed` per item, in the order of `items`; `what` names them in the progress log."""
+        """Yield one result or `Failed` per item, in order; `what` names the items in the progress log."""
 
 
 def map_here(
     function: Callable[[Any], Any],
     items: Iterable[Any],
     *,
-    what: str = "items",  # noqa: ARG001: MapItems names it
+    what: str = "items",  # noqa: ARG001
     total: int | None = None,  # noqa: ARG001
 ) -> Iterator[Any | Failed]:
     """Apply the function in this process: a `MapItems` for trusted items and for tests."""

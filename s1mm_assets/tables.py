@@ -173,6 +173,7 @@ class Measure:
 
     figure_id: Annotated[str, pl.String]
     perceptual_hash: Annotated[int | None, pl.UInt64]  # 64-bit DCT hash; null where it will not decode
+    detail_hash: Annotated[bytes | None, pl.Binary] = None  # 1,024-bit DCT hash, which tells plots apart
     ink_share: Annotated[float | None, pl.Float64]  # share of pixels that differ from the background
     n_colours: Annotated[int | None, pl.UInt32]  # distinct colours of the thumbnail, 32 levels a channel
     table_score: Annotated[float | None, pl.Float64]  # 0 to 1: how much it looks like a typeset table
@@ -194,6 +195,7 @@ class Decision:
     duplicate_of: Annotated[str | None, pl.String]  # figure_id of the one that is kept
     sha256: Annotated[str | None, pl.String]
     perceptual_hash: Annotated[int | None, pl.UInt64]
+    detail_hash: Annotated[bytes | None, pl.Binary] = None
     image_size_bytes: Annotated[int | None, pl.UInt64]
     source_size_bytes: Annotated[int | None, pl.UInt64]
 

@@ -288,10 +288,24 @@ class ShardStore(dg.ConfigurableResource[Any]):
                 f"and materialize {commit.asset} for {commit.partition} again"
             ) from error
 
-    def read(self, shard_set: ShardSet, table: str, columns: Sequence[str]) -> pl.DataFrame:
-        """Return some columns of a table over all shards. Not for columns that hold images."""
+    def read(
+        self, shard_set: ShardSet, table: str, columns: Sequence[str], *, names_shard: bool = False
+    ) -> pl.DataFrame:
+        """Return some columns of a table over all shards. Not for columns that hold images.
+
+        Args:
+            shard_set: The handle.
+            table: The table's name.
+            columns: Those to return, in this order.
+            names_shard: Add a column `shard`.
+        """
         empty = schema_of(TABLES[shard_set.asset][table]).to_frame().select(columns)
-        return pl.concat([empty, *self.scan(shard_set, table, columns)])
+        names = [pl.lit(None, pl.String).alias("shard")] if names_shard else []
+        frames = [empty.with_columns(names)]
+        for commit in shard_set.shards:
+            names = [pl.lit(commit.shard).alias("shard")] if names_shard else []
+            frames += [each.with_columns(names) for each in self.scan_shard(commit, table, columns)]
+        return pl.concat(frames)
 
     def open_file(self, commit: Commit, name: str) -> BinaryIO:
         """Open an additional file of a shard for streaming."""

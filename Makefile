@@ -1,0 +1,55 @@
+# Everything that one needs to remember. `make demo` and `make test` install what they need.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+# What the demo builds, `make dev` shows.
+export S1MM_SOURCES ?= $(CURDIR)/var/demo/sources
+export S1MM_STORE ?= $(CURDIR)/var/demo/store
+export S1MM_RELEASE ?= $(CURDIR)/var/demo/release
+export DAGSTER_HOME ?= $(CURDIR)/var/dagster
+
+.PHONY: help demo test check dev bench golden system
+
+help: ## List these commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: $(VENV)/installed system $(DAGSTER_HOME)/dagster.yaml ## Build a release from the example corpus
+	$(BIN)/s1mm demo
+
+test: $(VENV)/installed system ## Run the tests
+	$(BIN)/python -m pytest -n auto
+
+check: $(VENV)/installed ## Lint, types, import contracts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+dev: $(VENV)/installed system $(DAGSTER_HOME)/dagster.yaml ## Open the graph in the Dagster UI at http://localhost:3000
+	$(BIN)/dagster dev --host 127.0.0.1 --port 3000
+
+bench: $(VENV)/installed system ## Run every benchmark; one line of JSON each
+	for script in benchmarks/[a-z]*.py; do $(BIN)/python $$script || exit 1; done
+
+golden: $(VENV)/installed ## Rewrite the golden files; review them in the diff
+	S1MM_UPDATE_GOLDEN=1 $(BIN)/python -m pytest -q -k golden
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable . --group dev
+	touch $@
+
+$(DAGSTER_HOME)/dagster.yaml: dagster.yaml
+	mkdir -p $(DAGSTER_HOME)
+	cp dagster.yaml $@
+
+# Ghostscript draws EPS and PostScript; poppler is the second try for PDF. Without them those figures are
+# rejected as renderer_missing, and `s1mm retry` mends them later.
+system:
+	@if command -v gs >/dev/null && command -v pdftoppm >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get -qq update && apt-get -qq install -y --no-install-recommends ghostscript poppler-utils >/dev/null; \
+	else echo "Ghostscript or poppler is missing: install them (Debian: apt-get install ghostscript poppler-utils," \
+	  "macOS: brew install ghostscript poppler)"; fi

@@ -1,0 +1,57 @@
+"""hf_release -> hf_publication: every released partition, assembled to one release."""
+
+import dagster as dg
+
+from s1mm_assets import release, reports
+from s1mm_assets.partitions import source_and_year
+from s1mm_assets.resources.release_folder import ReleaseFolder
+from s1mm_assets.resources.release_pieces import StoredPieces
+from s1mm_assets.resources.settings import Settings
+from s1mm_assets.resources.shard_store import ShardStore
+
+NO_MODEL = "no model for it is part of this version"
+
+
+@dg.asset(
+    deps=["hf_release"],
+    code_version=release.VERSION,
+    group_name="publication",
+    kinds={"huggingface"},
+    pool="publication",
+)
+def hf_publication(
+    context: dg.AssetExecutionContext, store: ShardStore, release_folder: ReleaseFolder, settings: Settings
+) -> dg.MaterializeResult[None]:
+    """The release: image archives, records, streamable Parquet, manifest and dataset card in one folder."""
+    partitions = {key: source_and_year(key) for key in store.partitions("hf_release")}
+    facts = [
+        release.partition_facts(*partition, reports.table_reader(store, key, release.FACTS_READ))
+        for key, partition in partitions.items()
+    ]
+    card = release.dataset_card(
+        facts,
+        settings=settings.release,
+        thresholds=settings.as_dict()["filtering"],
+        score_settings={"CLIP score": NO_MODEL, "pseudo-perplexity": NO_MODEL},
+    )
+    pieces = StoredPieces(store)
+    published = release.publish(
+        pieces,
+        pieces.open,
+        release_folder,
+        settings=settings.release,
+        readme=card,
+        dataset={"settings": settings.as_dict(), "licence_policy": "all"},
+        report=context.log.info,
+    )
+    return dg.MaterializeResult(
+        metadata={
+            "path": dg.MetadataValue.path(str(release_folder.root)),
+            "records": published.n_records,
+            "files": published.n_files,
+            "bytes": published.n_bytes,
+            "files_written": published.n_written,
+            "manifest_sha256": published.manifest_sha256,
+            "card": dg.MetadataValue.md(card),
+        }
+    )

@@ -1,0 +1,35 @@
+"""quality_metrics -> hf_release: one partition's part of the release."""
+
+import dagster as dg
+
+from s1mm_assets import release
+from s1mm_assets.partitions import ONE_RUN_EACH, SOURCE_BY_YEAR
+from s1mm_assets.resources.settings import Settings
+from s1mm_assets.resources.shard_store import ShardStore
+from s1mm_assets.resources.shards import ShardSet
+
+
+@dg.asset(
+    partitions_def=SOURCE_BY_YEAR,
+    backfill_policy=ONE_RUN_EACH,
+    code_version=release.VERSION,
+    io_manager_key="shards",
+    group_name="pipeline",
+    kinds={"parquet", "huggingface"},
+    pool="cpu",
+)
+def hf_release(
+    context: dg.AssetExecutionContext,
+    raw_archives: ShardSet,
+    figure_candidates: ShardSet,
+    recaptions: ShardSet,
+    quality_metrics: ShardSet,
+    store: ShardStore,
+    settings: Settings,
+) -> ShardSet:
+    """The pieces of a release that this partition gives: records, image archive, streamable Parquet."""
+    inputs = [raw_archives, figure_candidates, recaptions, quality_metrics]
+    stage = release.stage(settings.release)
+    pieces = store.derive(stage, context.partition_key, inputs=inputs, report=context.log.info)
+    context.add_output_metadata(release.summary(store.read(pieces, "files", release.SUMMARISED)))
+    return pieces

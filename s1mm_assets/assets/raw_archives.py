@@ -1,0 +1,42 @@
+"""∅ -> raw_archives: papers as delivered, verified, with checksums."""
+
+import dagster as dg
+
+from s1mm_assets import archives
+from s1mm_assets.partitions import ONE_RUN_EACH, SOURCE_BY_YEAR, source_and_year
+from s1mm_assets.resources.shard_store import ShardStore
+from s1mm_assets.resources.shards import ShardSet
+from s1mm_assets.resources.sources.registry import Sources
+from s1mm_assets.resources.worker_pool import WorkerPool
+
+
+@dg.asset(
+    partitions_def=SOURCE_BY_YEAR,
+    backfill_policy=ONE_RUN_EACH,
+    code_version=archives.VERSION,
+    io_manager_key="shards",
+    group_name="pipeline",
+    kinds={"parquet"},
+    pool="cpu",
+)
+def raw_archives(
+    context: dg.AssetExecutionContext, store: ShardStore, sources: Sources, workers: WorkerPool
+) -> ShardSet:
+    """Every paper that the source delivered for this year, verified in memory: kind, checksum, or what is wrong."""
+    source, year = source_and_year(context.partition_key)
+    client = sources.of(source)
+    chunks = {chunk.name: chunk for chunk in client.chunks(year)}
+    stage = archives.stage(
+        source=source,
+        year=year,
+        deliveries=lambda shard: client.deliveries(shard, year),
+        metadata=lambda paper_ids: client.metadata(year, paper_ids),
+        inputs=lambda shard: chunks[shard].inputs,
+        read=sources.bundles(source).read,
+        map_items=workers.map,
+    )
+    landed = store.derive(stage, context.partition_key, shards=list(chunks), report=context.log.info)
+    context.add_output_metadata(
+        archives.summary(store.read(landed, "archives", ["kind", "rejection", "length"]))
+    )
+    return landed

@@ -1,0 +1,53 @@
+"""What the subcommands share of the terminal: consoles, tables, errors in plain words."""
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import polars as pl
+import typer
+from rich.console import Console
+from rich.table import Table
+
+out = Console(soft_wrap=True)
+err = Console(stderr=True, soft_wrap=True)
+FILE_WIDTH = 200  # of a table that goes to a file or a pipe
+Arguments = ParamSpec("Arguments")
+Answer = TypeVar("Answer")
+
+
+class UsageError(Exception):
+    """The call cannot be carried out; the message says what to do."""
+
+
+def plain_errors(command: Callable[Arguments, Answer]) -> Callable[Arguments, Answer]:
+    """Show errors that explain themselves as one line, without a traceback; exit code 2."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
+        from s1mm_assets.resources.settings import SettingsError
+        from s1mm_assets.resources.shard_store import StoreError
+        from s1mm_assets.resources.sources.reading import SourceError
+
+        try:
+            return command(*args, **kwargs)
+        except (UsageError, SettingsError, StoreError, SourceError) as error:
+            err.print(f"s1mm: {error}", highlight=False, markup=False)
+            raise typer.Exit(2) from error
+
+    return wrapped
+
+
+def table(rows: pl.DataFrame, *, as_json: bool, title: str, totals: bool = False) -> None:
+    """Print rows for people, or as one JSON array."""
+    if as_json:
+        sys.stdout.write(rows.write_json() + "\n")
+        return
+    shown = Table(title=title, title_justify="left", show_footer=totals)
+    for name, dtype in rows.schema.items():
+        total = f"{rows[name].sum():,}" if totals and dtype.is_numeric() else ""
+        shown.add_column(name, justify="right" if dtype.is_numeric() else "left", footer=total)
+    for row in rows.iter_rows():
+        shown.add_row(*(f"{value:,}" if isinstance(value, int) else str(value or "") for value in row))
+    out.print(shown, width=None if out.is_terminal else FILE_WIDTH)

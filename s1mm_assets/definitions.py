@@ -1,0 +1,66 @@
+"""The whole pipeline, assembled. Environment variables say where things are; README.md lists them."""
+
+import os
+
+import dagster as dg
+
+from s1mm_assets.assets.figure_candidates import figure_candidates
+from s1mm_assets.assets.filtered_figures import filtered_figures
+from s1mm_assets.assets.hf_publication import hf_publication
+from s1mm_assets.assets.hf_release import hf_release
+from s1mm_assets.assets.quality_metrics import quality_metrics
+from s1mm_assets.assets.raw_archives import raw_archives
+from s1mm_assets.assets.recaptions import recaptions
+from s1mm_assets.checks.figure_candidates import figure_candidates_hold
+from s1mm_assets.checks.filtered_figures import filtered_figures_hold
+from s1mm_assets.checks.hf_publication import hf_publication_holds
+from s1mm_assets.checks.hf_release import hf_release_holds
+from s1mm_assets.checks.quality_metrics import quality_metrics_hold
+from s1mm_assets.checks.raw_archives import raw_archives_hold
+from s1mm_assets.checks.recaptions import recaptions_hold
+from s1mm_assets.resources.captioners import Captioners
+from s1mm_assets.resources.release_folder import ReleaseFolder
+from s1mm_assets.resources.renderers import Renderers
+from s1mm_assets.resources.settings import Settings
+from s1mm_assets.resources.shard_io import ShardSetIOManager
+from s1mm_assets.resources.shard_store import ShardStore
+from s1mm_assets.resources.sources.registry import Sources
+from s1mm_assets.resources.worker_pool import WorkerPool
+
+SETTINGS = Settings(path=os.environ.get("S1MM_SETTINGS", ""))
+STORE = ShardStore(uri=os.environ.get("S1MM_STORE", "var/store"))
+SOURCES = Sources(root=os.environ.get("S1MM_SOURCES", "var/sources"))
+RELEASE = ReleaseFolder(path=os.environ.get("S1MM_RELEASE", "var/release"))
+WORKERS = WorkerPool(n_workers=int(os.environ.get("S1MM_WORKERS", "0")))
+RENDERERS = Renderers()
+
+PUBLICATION = hf_publication
+PIPELINE = [raw_archives, figure_candidates, filtered_figures, recaptions, quality_metrics, hf_release]
+CHECKS = [
+    raw_archives_hold,
+    figure_candidates_hold,
+    filtered_figures_hold,
+    recaptions_hold,
+    quality_metrics_hold,
+    hf_release_holds,
+    hf_publication_holds,
+]
+
+defs = dg.Definitions(
+    assets=[*PIPELINE, PUBLICATION],
+    asset_checks=CHECKS,
+    resources={
+        "settings": SETTINGS,
+        "store": STORE,
+        "shards": ShardSetIOManager(store=STORE),
+        "sources": SOURCES,
+        "workers": WORKERS,
+        "renderers": RENDERERS,
+        "captioners": Captioners(settings=SETTINGS),
+        "release_folder": RELEASE,
+    },
+    jobs=[
+        dg.define_asset_job("one_partition", dg.AssetSelection.assets(*PIPELINE)),
+        dg.define_asset_job("publication", dg.AssetSelection.assets(hf_publication)),
+    ],
+)

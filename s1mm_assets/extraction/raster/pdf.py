@@ -1,0 +1,81 @@
+"""A page of a PDF file, by pdfium in this process, else by a second renderer that is handed in."""
+
+import ctypes
+from collections.abc import Callable
+
+import pypdfium2 as pdfium
+import pypdfium2.raw as pdfium_c
+from PIL import Image
+
+from s1mm_assets.extraction.raster.bitmaps import encode, encode_ppm
+from s1mm_assets.extraction.raster.pictures import Picture, RasterSettings, Refused, Renderers
+from s1mm_assets.tables import Rejection
+
+
+def rasterize_pdf(
+    data: bytes, page: int, renderers: Renderers, settings: RasterSettings
+) -> Picture | Refused:
+    """Return one page (0-based) within its crop box, turned as displayed, on white.
+
+    A page that took all of its time is not tried again.
+    """
+    first = _by_pdfium(data, page, renderers.stopwatch(), settings)
+    if not isinstance(first, Refused):
+        return first
+    if first.rejection is not Rejection.IMAGE_UNREADABLE:
+        return first
+    second = _by_second_renderer(data, page, renderers, settings)
+    if isinstance(second, Refused) and second.rejection is Rejection.IMAGE_UNREADABLE:
+        return Refused(Rejection.IMAGE_UNREADABLE, f"{first.evidence}; {second.evidence}")
+    return second
+
+
+def _by_pdfium(
+    data: bytes, page: int, is_time_up: Callable[[], bool], settings: RasterSettings
+) -> Picture | Refused:
+    try:
+        document = pdfium.PdfDocument(data)
+    except pdfium.PdfiumError as error:
+        return Refused(Rejection.IMAGE_UNREADABLE, f"pdfium: {error}")
+    try:
+        if not 0 <= page < len(document):
+            return Refused(Rejection.IMAGE_UNREADABLE, f"pdfium: page {page} of {len(document)}, from 0")
+        image = _draw(document[page], is_time_up, settings)
+    except pdfium.PdfiumError as error:
+        return Refused(Rejection.IMAGE_UNREADABLE, f"pdfium: {error}")
+    finally:
+        document.close()
+    if image is None:
+        return Refused(Rejection.TIMED_OUT, "pdfium: drawing the page took too long")
+    return encode(image, "png", "pdfium", settings)
+
+
+def _draw(
+    page: pdfium.PdfPage, is_time_up: Callable[[], bool], settings: RasterSettings
+) -> Image.Image | None:
+    """Draw step by step, asking between steps whether to go on; None if time was up."""
+    width, height = settings.size_px(*page.get_size())
+    bitmap = pdfium.PdfBitmap.new_native(width, height, pdfium_c.FPDFBitmap_BGR)
+    bitmap.fill_rect((255, 255, 255, 255), 0, 0, width, height)
+    pause = pdfium_c.IFSDK_PAUSE(version=1)
+    pdfium.internal.set_callback(pause, "NeedToPauseNow", lambda _: int(is_time_up()))
+    status = pdfium_c.FPDF_RenderPageBitmap_Start(
+        bitmap, page, 0, 0, width, height, 0, pdfium_c.FPDF_ANNOT, ctypes.byref(pause)
+    )
+    pdfium_c.FPDF_RenderPage_Close(page)
+    if status == pdfium_c.FPDF_RENDER_TOBECONTINUED:
+        return None
+    if status != pdfium_c.FPDF_RENDER_DONE:
+        raise pdfium.PdfiumError("Failed to render page.")
+    image: Image.Image = bitmap.to_pil()
+    return image
+
+
+def _by_second_renderer(
+    data: bytes, page: int, renderers: Renderers, settings: RasterSettings
+) -> Picture | Refused:
+    drawn = renderers.pdf_second_try(data, page, settings.max_side_px)
+    if isinstance(drawn, Refused):
+        return drawn
+    size = settings.size_px(drawn.width_pt, drawn.height_pt)
+    return encode_ppm(drawn.ppm, size, "poppler", settings)

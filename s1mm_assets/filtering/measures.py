@@ -1,0 +1,138 @@
+"""What is seen in one image, before anything is decided: costly, so it is done once and kept.
+
+Images are untrusted: any bytes give a `Measure`, with a rejection where they do not decode.
+"""
+
+import re
+import warnings
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+from PIL import Image, ImageChops, UnidentifiedImageError
+
+from s1mm_assets.filtering.perceptual_hash import detail_hash, perceptual_hash
+from s1mm_assets.filtering.table_look import table_score
+from s1mm_assets.tables import Measure, Rejection
+
+MAX_PIXELS = 100_000_000
+"""More is refused before it is decoded: 100 megapixels take 300 MB as RGB."""
+
+BACKGROUND_TOLERANCE = 16  # JPEG noise and antialiasing of a plain ground stay within it
+THUMBNAIL_SIDE_PX = 256
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureJob:
+    """One image to look at."""
+
+    figure_id: str
+    image: bytes | None
+
+
+class ImageTooLargeError(Exception):
+    """The image says that it has more pixels than `MAX_PIXELS`."""
+
+
+def measure(job: MeasureJob) -> Measure:
+    """Return what is seen in one image; whatever the bytes are, a row comes back."""
+    if job.image is None:
+        return unmeasured(job.figure_id, Rejection.IMAGE_UNREADABLE, "no image")
+    try:
+        image = open_rgb(job.image)
+    except ImageTooLargeError as error:
+        return unmeasured(job.figure_id, Rejection.IMAGE_TOO_LARGE, str(error))
+    except MemoryError:
+        raise
+    except UnidentifiedImageError:
+        return unmeasured(job.figure_id, Rejection.IMAGE_UNREADABLE, "neither PNG nor JPEG")
+    except Exception as error:  # Pillow's decoders raise nearly anything on damaged bytes
+        return unmeasured(job.figure_id, Rejection.IMAGE_UNREADABLE, _evidence(error))
+    grey = image.convert("L")
+    return Measure(
+        figure_id=job.figure_id,
+        perceptual_hash=perceptual_hash(grey),
+        detail_hash=detail_hash(grey),
+        ink_share=ink_share(image),
+        n_colours=n_colours(image),
+        table_score=table_score(image),
+        rejection=None,
+        evidence=None,
+    )
+
+
+def measure_batch(jobs: list[MeasureJob]) -> list[Measure]:
+    """Return one measure per image, in order: a task large enough to be worth sending to a worker."""
+    return [measure(job) for job in jobs]
+
+
+def unmeasured(figure_id: str, rejection: str, evidence: str | None) -> Measure:
+    """Return the row of an image that could not be measured."""
+    return Measure(
+        figure_id=figure_id,
+        perceptual_hash=None,
+        detail_hash=None,
+        ink_share=None,
+        n_colours=None,
+        table_score=None,
+        rejection=rejection,
+        evidence=evidence,
+    )
+
+
+def open_rgb(image: bytes) -> Image.Image:
+    """Decode PNG or JPEG bytes to RGB, transparent parts on white.
+
+    Raises:
+        ImageTooLargeError: It says that it has more than `MAX_PIXELS` pixels.
+        Exception: Pillow refuses the bytes; damaged files make it raise many kinds.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # we have a cap of our own, and damaged EXIF data are no concern
+        try:
+            opened = Image.open(BytesIO(image), formats=("PNG", "JPEG"))
+        except Image.DecompressionBombError as error:
+            raise ImageTooLargeError(str(error)) from error
+        if opened.width * opened.height > MAX_PIXELS:
+            raise ImageTooLargeError(f"{opened.width} x {opened.height} pixels, more than {MAX_PIXELS}")
+        opened.load()
+        return _on_white(opened)
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16-bit greyscale: Pillow would clip it
+        return Image.fromarray((np.asarray(image, dtype=np.uint32) >> 8).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        layered = image.convert("RGBA")
+        white = Image.new("RGBA", layered.size, "white")
+        return Image.alpha_composite(white, layered).convert("RGB")
+    return image.convert("RGB")
+
+
+def ink_share(image: Image.Image) -> float:
+    """Return the share of pixels that differ from the background: the commonest colour along the border."""
+    ground = Image.new("RGB", image.size, _border_colour(image))
+    red, green, blue = ImageChops.difference(image, ground).split()
+    differences = ImageChops.lighter(ImageChops.lighter(red, green), blue).histogram()
+    return sum(differences[BACKGROUND_TOLERANCE + 1 :]) / (image.width * image.height)
+
+
+def _border_colour(image: Image.Image) -> tuple[int, int, int]:
+    pixels = np.asarray(image)
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    colours, counts = np.unique(border, axis=0, return_counts=True)
+    red, green, blue = (int(channel) for channel in colours[counts.argmax()])
+    return red, green, blue
+
+
+def n_colours(image: Image.Image) -> int:
+    """Return how many colours its thumbnail has, at 32 levels a channel."""
+    thumbnail = image.copy()
+    thumbnail.thumbnail((THUMBNAIL_SIDE_PX, THUMBNAIL_SIDE_PX), Image.Resampling.BOX)
+    levels = np.asarray(thumbnail).astype(np.uint32) >> 3
+    return int(np.unique((levels[..., 0] << 10) | (levels[..., 1] << 5) | levels[..., 2]).size)
+
+
+def _evidence(error: Exception) -> str:
+    """The error in words that are the same on every run: without memory addresses."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", f"{type(error).__name__}: {error}")[:300]

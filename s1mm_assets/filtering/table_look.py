@@ -1,0 +1,128 @@
+"""How much an image looks like a typeset table, from 0 to 1.
+
+A table is dark text on a light ground: rows of equal height, parted by blank lines, whose words stand in
+columns with gutters between, ruled across. A plot also has rules (its frame) and rows of text (its tick labels),
+but most of its ink lies in curves, which fill no such rows. Wrongly calling a plot a table costs a good
+figure, so whatever is in doubt scores low: pages of prose, listings and coloured tables do.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageChops
+
+ANALYSED_WIDTH_PX = 1200
+MIN_TEXT_ROWS = 3
+MIN_RULES = 2
+RULE_SPAN = 0.7  # share of the content's width or height that a ruling line covers
+UNRULED_WEIGHT = 0.5  # rows and columns without rules may be a legend, an alignment or a matrix
+MIN_ROW_COVER = 0.25  # share of the height that rows of text take; tick labels stand further apart
+MAX_COLOURED_INK = 0.05
+MAX_INK_SHARE = 0.5  # more is a photograph or a heat map
+DARK, LIGHT = 160, 225  # grey levels: text is darker than the one, the ground lighter than the other
+
+Bits = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A stretch of consecutive positions, `stop` excluded."""
+
+    start: int
+    stop: int
+
+    @property
+    def length(self) -> int:
+        """How many positions it covers."""
+        return self.stop - self.start
+
+
+def runs_of(mask: Bits | np.bool_) -> list[Run]:
+    """Return the stretches where a one-dimensional mask is true, in order."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], mask, [False])).astype(np.int8)))
+    return [Run(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
+
+
+def table_score(image: Image.Image) -> float:
+    """Return how much an RGB image looks like a typeset table: 0 (not at all) to 1.
+
+    The score is the share of ink that lies in rows of text, times the share of those rows that fill at
+    least two columns; halved where fewer than two ruling lines cross the content.
+    """
+    content = _content(image)
+    if content is None:
+        return 0.0
+    rows_ruled, columns_ruled = content.mean(axis=1) >= RULE_SPAN, content.mean(axis=0) >= RULE_SPAN
+    text = content & ~_widened(rows_ruled)[:, None] & ~_widened(columns_ruled)[None, :]
+    n_ink = int(text.sum())
+    rows = _text_rows(text)
+    if len(rows) < MIN_TEXT_ROWS or sum(row.length for row in rows) < MIN_ROW_COVER * text.shape[0]:
+        return 0.0
+    share_in_rows = sum(int(text[row.start : row.stop].sum()) for row in rows) / n_ink
+    ruled = 1.0 if len(runs_of(rows_ruled)) >= MIN_RULES else UNRULED_WEIGHT
+    return round(share_in_rows * _share_of_rows_in_columns(text, rows) * ruled, 4)
+
+
+def _content(image: Image.Image) -> Bits | None:
+    """The dark pixels of a light, colourless image, cropped to their bounding box; None where it is not so."""
+    if image.width > ANALYSED_WIDTH_PX:
+        height = max(1, round(image.height * ANALYSED_WIDTH_PX / image.width))
+        image = image.resize((ANALYSED_WIDTH_PX, height), Image.Resampling.BOX)
+    red, green, blue = image.split()
+    brightest = np.asarray(ImageChops.lighter(ImageChops.lighter(red, green), blue))
+    darkest = np.asarray(ImageChops.darker(ImageChops.darker(red, green), blue))
+    ink: Bits = darkest < DARK
+    if np.median(darkest) < LIGHT or not ink.any() or ink.mean() > MAX_INK_SHARE:
+        return None
+    is_coloured = (brightest - darkest)[darkest < LIGHT] > 64
+    if is_coloured.mean() > MAX_COLOURED_INK:
+        return None
+    inked_rows, inked_columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    return ink[inked_rows[0] : inked_rows[-1] + 1, inked_columns[0] : inked_columns[-1] + 1]
+
+
+def _widened(mask: Bits) -> Bits:
+    """The mask and its neighbours: a rule's edge is grey where the image was resampled."""
+    wider = mask.copy()
+    wider[1:] |= mask[:-1]
+    wider[:-1] |= mask[1:]
+    return wider
+
+
+def _text_rows(text: Bits) -> list[Run]:
+    """The bands of rows that hold ink of about one height and that read like words."""
+    bands = [band for band in runs_of(text.any(axis=1)) if band.length >= 4]
+    if len(bands) < MIN_TEXT_ROWS:
+        return []
+    usual_height = float(np.median([band.length for band in bands]))
+    return [
+        band
+        for band in bands
+        if usual_height / 2 <= band.length <= usual_height * 2
+        and _reads_like_words(text[band.start : band.stop])
+    ]
+
+
+def _reads_like_words(band: Bits) -> bool:
+    """Glyphs are about as wide as high and of varied width; bars, curves and markers are not."""
+    glyphs = [glyph.length for glyph in runs_of(band.any(axis=0))]
+    if len(glyphs) < 3:
+        return False
+    widths = np.array(glyphs)
+    share_narrow = widths[widths <= 3 * band.shape[0]].sum() / widths.sum()
+    varied: bool = widths.std() > 0.15 * widths.mean()
+    return bool(share_narrow > 0.8) and varied
+
+
+def _share_of_rows_in_columns(text: Bits, rows: list[Run]) -> float:
+    """The share of text rows whose words fill at least two of the columns that all rows have in common."""
+    occupied = np.array([text[row.start : row.stop].any(axis=0) for row in rows])
+    gutter_width = float(np.median([row.length for row in rows]))
+    is_free = occupied.mean(axis=0) <= 0.15  # a heading may span two columns
+    gutters = [run for run in runs_of(is_free) if run.length >= gutter_width]
+    edges = [0, *(gutter.start for gutter in gutters), text.shape[1]]
+    columns = [Run(start, stop) for start, stop in pairwise(edges) if stop > start]
+    filled = np.array([occupied[:, column.start : column.stop].any(axis=1) for column in columns]).sum(axis=0)
+    return float((filled >= 2).mean())

@@ -1,0 +1,24 @@
+"""Recaptions: what is known of a figure (window), who writes (the engines), and the stage that asks them."""
+
+from s1mm_assets.recaptioning.context import ContextCaptioner
+from s1mm_assets.recaptioning.stage import SUMMARISED, VERSION, stage, summary
+from s1mm_assets.recaptioning.window import (
+    CaptionAnswer,
+    Captioner,
+    CaptionRequest,
+    Mention,
+    SemanticWindow,
+)
+
+__all__ = [
+    "SUMMARISED",
+    "VERSION",
+    "CaptionAnswer",
+    "CaptionRequest",
+    "Captioner",
+    "ContextCaptioner",
+    "Mention",
+    "SemanticWindow",
+    "stage",
+    "summary",
+]

@@ -1,0 +1,127 @@
+"""The stage recaptions: every kept figure is asked about once, paper by paper."""
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import polars as pl
+
+from s1mm_assets.recaptioning.window import (
+    CaptionAnswer,
+    Captioner,
+    CaptionRequest,
+    Mention,
+    SemanticWindow,
+)
+from s1mm_assets.stages import ShardReader, ShardWriter, Stage
+from s1mm_assets.tables import Recaption, frame_of
+
+VERSION = "1"
+SUMMARISED = ("recaption", "engine", "rejection")
+ROWS_PER_WRITE = 500
+FIGURE_COLUMNS = (
+    *("figure_id", "paper_id", "figure_number", "caption", "sub_caption", "parent_caption", "mentions"),
+)
+
+
+def stage(captioner: Captioner) -> Stage:
+    """Return the stage that asks one engine for the recaption of every kept figure."""
+
+    def make(shard: ShardReader, writer: ShardWriter) -> None:
+        asked: deque[CaptionRequest] = deque()
+        rows: list[Recaption] = []
+        for answer in captioner.caption(noted(requests_of(shard), asked)):
+            rows.append(recaption(captioner, asked.popleft(), answer))
+            if len(rows) == ROWS_PER_WRITE:
+                writer.write("recaptions", frame_of(Recaption, rows))
+                rows = []
+        writer.write("recaptions", frame_of(Recaption, rows))
+        if asked:
+            raise ValueError(f"{captioner.engine} gave no answer for {asked[0].figure_id}")
+
+    figures = (*FIGURE_COLUMNS, "image") if captioner.needs_image else FIGURE_COLUMNS
+    return Stage(
+        asset="recaptions",
+        version=VERSION,
+        tables={"recaptions": Recaption},
+        make=make,
+        reads={
+            "figure_candidates": {"papers": ("paper_id", "title", "abstract"), "figures": figures},
+            "filtered_figures": {"decisions": ("figure_id", "rejection")},
+        },
+        settings={
+            "engine": captioner.engine,
+            "model": captioner.model,
+            "model_revision": captioner.model_revision,
+            "prompt_version": captioner.prompt_version,
+            "prompt_sha256": captioner.prompt_sha256,
+        },
+    )
+
+
+def requests_of(shard: ShardReader) -> Iterator[CaptionRequest]:
+    """Yield a request per kept figure. Figures lie paper by paper, and so do the requests."""
+    papers = {row["paper_id"]: row for row in shard.read("figure_candidates", "papers").iter_rows(named=True)}
+    decisions = shard.read("filtered_figures", "decisions")
+    kept = set(decisions.filter(pl.col("rejection").is_null())["figure_id"])
+    for figures in shard.scan("figure_candidates", "figures"):
+        for figure in figures.filter(pl.col("figure_id").is_in(kept)).iter_rows(named=True):
+            yield CaptionRequest(
+                figure_id=figure["figure_id"],
+                paper_id=figure["paper_id"],
+                window=window_of(figure, papers[figure["paper_id"]]),
+                image=figure.get("image"),
+            )
+
+
+def window_of(figure: Mapping[str, Any], paper: Mapping[str, Any]) -> SemanticWindow:
+    """Return what the paper says about a figure."""
+    return SemanticWindow(
+        title=paper["title"],
+        abstract=paper["abstract"],
+        figure_number=figure["figure_number"],
+        caption=figure["caption"],
+        sub_caption=figure["sub_caption"],
+        parent_caption=figure["parent_caption"],
+        mentions=tuple(
+            Mention(each["section"], each["text"], bool(each["is_caption"])) for each in figure["mentions"]
+        ),
+    )
+
+
+def noted(requests: Iterator[CaptionRequest], asked: deque[CaptionRequest]) -> Iterator[CaptionRequest]:
+    """Pass requests on, and remember them until they are answered."""
+    for request in requests:
+        asked.append(request)
+        yield request
+
+
+def recaption(captioner: Captioner, request: CaptionRequest, answer: CaptionAnswer) -> Recaption:
+    """Return the row of one answer."""
+    return Recaption(
+        figure_id=request.figure_id,
+        paper_id=request.paper_id,
+        recaption=answer.recaption,
+        engine=captioner.engine,
+        model=captioner.model,
+        model_revision=captioner.model_revision,
+        prompt_version=captioner.prompt_version,
+        prompt_sha256=captioner.prompt_sha256,
+        n_prompt_tokens=answer.n_prompt_tokens,
+        n_completion_tokens=answer.n_completion_tokens,
+        finish_reason=answer.finish_reason,
+        flags=list(answer.flags),
+        rejection=answer.rejection,
+        evidence=answer.evidence,
+    )
+
+
+def summary(recaptions: pl.DataFrame) -> dict[str, Any]:
+    """Return what a partition's recaptions came to."""
+    lengths = recaptions["recaption"].drop_nulls().str.len_chars()
+    return {
+        "recaptions": len(lengths),
+        "rejected": len(recaptions) - recaptions["rejection"].null_count(),
+        "engine": ", ".join(recaptions["engine"].unique().sort()) or "none",
+        "mean_length_chars": float(lengths.cast(pl.Float64).mean() or 0),  # type: ignore[arg-type]
+    }

@@ -1,0 +1,111 @@
+"""The settings that shape the data, read from one TOML file; `s1mm settings` prints it with every default.
+
+Addresses, numbers of workers and batch sizes are fields of the resources that use them, not settings.
+"""
+
+import tomllib
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import dagster as dg
+
+from s1mm_assets.extraction.raster import RasterSettings
+from s1mm_assets.filtering import FilterSettings
+from s1mm_assets.release import ReleaseSettings
+
+Section = TypeVar("Section")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecaptionSettings:
+    """Who writes the recaptions. There is no fallback from one engine to another."""
+
+    engine: str = "context"  # context: extractive, no model
+
+    def __post_init__(self) -> None:
+        """Refuse an engine that is not there."""
+        if self.engine != "context":
+            raise ValueError(f"recaptioning.engine is {self.engine!r}; this version has: context")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckSettings:
+    """Where the checks that warn draw their lines."""
+
+    min_archive_rejection_rate: float = 0.0
+    max_archive_rejection_rate: float = 0.35  # the paper reports about 0.20 for arXiv
+    n_reopened_images: int = 64  # kept images that are decoded once more, per partition
+
+
+SECTIONS: dict[str, type] = {
+    "raster": RasterSettings,
+    "filtering": FilterSettings,
+    "recaptioning": RecaptionSettings,
+    "release": ReleaseSettings,
+    "checks": CheckSettings,
+}
+
+
+class SettingsError(Exception):
+    """The settings file holds something that is not a setting."""
+
+
+class Settings(dg.ConfigurableResource[Any]):
+    """The settings of one pipeline; without a file, the defaults."""
+
+    path: str = ""
+
+    def _section(self, name: str, section: type[Section]) -> Section:
+        values = self._file().get(name, {})
+        known = [field.name for field in fields(section)]  # type: ignore[arg-type]
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise SettingsError(
+                f"{self.path}: [{name}] has no setting {unknown[0]}; it has: {', '.join(known)}"
+            )
+        try:
+            return section(**values)
+        except (TypeError, ValueError) as error:
+            raise SettingsError(f"{self.path}: [{name}]: {error}") from error
+
+    def _file(self) -> dict[str, Any]:
+        if not self.path:
+            return {}
+        try:
+            values = tomllib.loads(Path(self.path).read_text())
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise SettingsError(f"{self.path} cannot be read as TOML: {error}") from error
+        unknown = sorted(set(values) - set(SECTIONS))
+        if unknown:
+            raise SettingsError(f"{self.path} has no section [{unknown[0]}]; it has: {', '.join(SECTIONS)}")
+        return values
+
+    @property
+    def raster(self) -> RasterSettings:
+        """How images are rendered."""
+        return self._section("raster", RasterSettings)
+
+    @property
+    def filtering(self) -> FilterSettings:
+        """Which figures are kept."""
+        return self._section("filtering", FilterSettings)
+
+    @property
+    def recaptioning(self) -> RecaptionSettings:
+        """Who writes the recaptions."""
+        return self._section("recaptioning", RecaptionSettings)
+
+    @property
+    def release(self) -> ReleaseSettings:
+        """How the release is cut."""
+        return self._section("release", ReleaseSettings)
+
+    @property
+    def checks(self) -> CheckSettings:
+        """Where checks warn."""
+        return self._section("checks", CheckSettings)
+
+    def as_dict(self) -> dict[str, dict[str, Any]]:
+        """Every setting with its value, by section."""
+        return {name: asdict(self._section(name, section)) for name, section in SECTIONS.items()}

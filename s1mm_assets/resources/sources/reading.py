@@ -1,0 +1,88 @@
+"""Where a source's files lie: a local folder or an object store, by URI, through `pyarrow.fs`.
+
+Addresses and bytes only; what the bytes mean is `archives`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import pyarrow as pa
+from pyarrow import fs as pafs
+
+
+class SourceError(Exception):
+    """A source is not set up as it must be; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One file under a source's root."""
+
+    uri: str  # relative to the root
+    size: int  # bytes
+    modified_ns: int
+
+
+@lru_cache(maxsize=8)
+def open_root(root: str) -> tuple[pafs.FileSystem, str]:
+    """Return the file system and path of a root: a local folder, or a URI such as `s3://bucket/prefix`."""
+    if "://" in root:
+        file_system, path = pafs.FileSystem.from_uri(root)
+        return file_system, path.rstrip("/")
+    return pafs.LocalFileSystem(), str(Path(root).expanduser().absolute())
+
+
+def files_under(root: str) -> list[SourceFile]:
+    """Return every file under a root, in order of path.
+
+    Raises:
+        SourceError: There is no such folder.
+    """
+    file_system, path = open_root(root)
+    selector = pafs.FileSelector(path, recursive=True, allow_not_found=True)
+    if file_system.get_file_info(path).type is not pafs.FileType.Directory:
+        raise SourceError(f"there is no folder {root}: set the source's address to where the papers lie")
+    found = [
+        SourceFile(info.path.removeprefix(path).lstrip("/"), info.size, info.mtime_ns or 0)
+        for info in file_system.get_file_info(selector)
+        if info.is_file
+    ]
+    return sorted(found, key=lambda file: file.uri)
+
+
+def file_at(root: str, uri: str) -> SourceFile | None:
+    """Return one file under a root; None where it is not there."""
+    file_system, path = open_root(root)
+    info = file_system.get_file_info(f"{path}/{uri}")
+    return SourceFile(uri, info.size, info.mtime_ns or 0) if info.is_file else None
+
+
+@contextmanager
+def streamed(root: str, uri: str) -> Iterator[pa.NativeFile]:
+    """Open a file for one forward reading."""
+    file_system, path = open_root(root)
+    with file_system.open_input_stream(f"{path}/{uri}") as stream:
+        yield stream
+
+
+@dataclass(frozen=True, slots=True)
+class RangeReader:
+    """Reads parts of a source's files; picklable, and opens its own connection in each process."""
+
+    root: str
+
+    def __call__(self, uri: str, offset: int, length: int) -> bytes:
+        """Return `length` bytes at `offset`.
+
+        Raises:
+            OSError: The file cannot be read, or ends before.
+        """
+        file_system, path = open_root(self.root)
+        with file_system.open_input_file(f"{path}/{uri}") as file:
+            data: bytes = file.read_at(length, offset)
+        if len(data) < length:
+            raise OSError(f"{uri} ends at byte {offset + len(data)}, expected {offset + length}")
+        return data

@@ -1,0 +1,95 @@
+"""Every source of this installation, by the folder that its papers lie in."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+from pyarrow import fs as pafs
+from pydantic import PrivateAttr
+
+from s1mm_assets.archives import Bundle, Delivery, open_bundle
+from s1mm_assets.partitions import SOURCES, YEARS, partition_key
+from s1mm_assets.resources.sources import Chunk, Source
+from s1mm_assets.resources.sources.arxiv import ArxivSource
+from s1mm_assets.resources.sources.local import LocalSource
+from s1mm_assets.resources.sources.reading import RangeReader, open_root
+from s1mm_assets.tables import Metadata
+
+
+@dataclass(frozen=True, slots=True)
+class BundleReader:
+    """Fetches and opens one delivered paper; picklable."""
+
+    read: RangeReader
+
+    def __call__(self, uri: str, offset: int, length: int, name: str) -> Bundle:
+        """Return the opened bundle; OSError where the source cannot be read."""
+        return open_bundle(self.read(uri, offset, length), name)
+
+
+@dataclass(frozen=True, slots=True)
+class NoPapers:
+    """A source whose folder is not there."""
+
+    name: str
+    folder: str
+
+    def years(self) -> list[int]:
+        """None."""
+        return []
+
+    def chunks(self, year: int) -> list[Chunk]:  # noqa: ARG002
+        """None."""
+        return []
+
+    def deliveries(self, chunk_name: str, year: int) -> Iterator[Delivery]:  # noqa: ARG002
+        """None."""
+        return iter(())
+
+    def metadata(self, year: int, paper_ids: Sequence[str]) -> Mapping[str, Metadata]:  # noqa: ARG002
+        """None."""
+        return {}
+
+    def reader(self) -> RangeReader:
+        """What would read them."""
+        return RangeReader(self.folder)
+
+
+class Sources(dg.ConfigurableResource[Any]):
+    """One folder per source below a root, local or `s3://`: `<root>/arxiv`, `<root>/local` and so on.
+
+    arXiv's holds chunk tars, every other one bundles and PDFs. A source without a folder has no papers.
+    """
+
+    root: str
+
+    _opened: dict[str, Source] = PrivateAttr(default_factory=dict)
+
+    def folder(self, source: str) -> str:
+        """Where a source's papers lie."""
+        return f"{self.root.rstrip('/')}/{source}"
+
+    def of(self, source: str) -> Source:
+        """Return the client of a source."""
+        if source not in self._opened:
+            folder = self.folder(source)
+            file_system, path = open_root(folder)
+            if file_system.get_file_info(path).type is not pafs.FileType.Directory:
+                return NoPapers(source, folder)
+            is_arxiv = source == "arxiv"
+            self._opened[source] = ArxivSource(root=folder) if is_arxiv else LocalSource(folder=folder)
+        return self._opened[source]
+
+    def bundles(self, source: str) -> BundleReader:
+        """Return what fetches and opens the papers of a source."""
+        return BundleReader(RangeReader(self.folder(source)))
+
+    def partitions(self) -> list[str]:
+        """Return the keys of the partitions that hold papers, by source and year."""
+        return [
+            partition_key(source, year)
+            for source in SOURCES
+            for year in self.of(source).years()
+            if year in YEARS
+        ]

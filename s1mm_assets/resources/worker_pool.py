@@ -1,0 +1,282 @@
+"""The worker pool: a function over untrusted items, in processes that may hang, crash or swell without harm.
+
+Here: its settings, how many workers the machine bears, the order of results, how much is in flight, and the
+progress log. How workers are led is in worker_crew, what starts and watches them in worker_nursery, what they
+do in worker_life.
+"""
+
+import logging
+import pickle
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from types import TracebackType
+from typing import Any, Self
+
+import dagster as dg
+from pydantic import Field, PrivateAttr
+
+from s1mm_assets.resources import machine
+from s1mm_assets.resources.worker_crew import Crew, Task
+from s1mm_assets.resources.worker_life import describe
+from s1mm_assets.resources.worker_nursery import Caps
+from s1mm_assets.stages import Failed
+from s1mm_assets.tables import Rejection
+
+PRELOAD: tuple[str, ...] = (
+    "PIL.Image",
+    "charset_normalizer",
+    "dagster",
+    "defusedxml.ElementTree",
+    "isal.igzip_lib",
+    "numpy",
+    "pylatexenc.latexwalker",
+    "pypdfium2",
+)
+"""Modules that are imported once, before workers are forked. None may start a thread when it is imported,
+which rules out all that imports polars: each worker does that itself, in a quarter of a second."""
+
+MEMORY_SHARE = 0.8
+"""Of the memory that may be used, how much the workers may hold together."""
+
+PROGRESS_INTERVAL_S = 5.0
+
+_IN_FLIGHT_PER_WORKER = 16  # so that one slow paper at the front does not leave the other workers idle
+_FIRST_GUESS_BYTES = 1 << 20  # the size of a result, before there is any
+_MIB = 1 << 20
+
+
+ProgressListener = Callable[[str, int, int | None], None]
+"""Is told what is done, how many are, and of how many in total if that is known."""
+
+_listeners: list[ProgressListener] = []
+
+
+@contextmanager
+def progress_to(listener: ProgressListener) -> Iterator[None]:
+    """Tell a listener of each item that any pool of this process is done with, for bars in a terminal.
+
+    It is not a field of the pool, because Dagster makes a new pool of the fields for each run.
+    """
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
+
+
+class WorkerPool(dg.ConfigurableResource[Any]):
+    """Worker processes with caps per task. `map` is a `stages.MapItems`.
+
+    Workers start at the first `map` and serve later ones, until the Dagster step or the `with` block ends.
+    """
+
+    n_workers: int = Field(default=0, ge=0, description="0: as many as cores and memory bear")
+    cpu_limit_s: int = Field(default=120, ge=1, description="CPU time of one task")
+    wall_limit_s: float = Field(default=240.0, gt=0, description="wall-clock time of one task")
+    memory_limit_mib: int = Field(
+        default=2048, ge=1, description="resident memory of one worker with its children"
+    )
+    in_flight_limit_mib: int = Field(
+        default=512, ge=1, description="items and results that wait in this process"
+    )
+
+    _crew: Crew | None = PrivateAttr(default=None)
+    _log: logging.Logger = PrivateAttr(default_factory=lambda: logging.getLogger(__name__))
+
+    def map(
+        self,
+        function: Callable[[Any], Any],
+        items: Iterable[Any],
+        *,
+        what: str = "items",
+        total: int | None = None,
+    ) -> Generator[Any | Failed, None, None]:
+        """Apply a function to each item in worker processes; yield results in the order of items.
+
+        Args:
+            function: Picklable, importable from a module (not from the main script).
+            items: Read lazily, a bounded number and size ahead. An item may say by `.length` how many bytes
+                it will take in memory beyond itself.
+            what: Names the items in the progress log.
+            total: How many items there are, where that is known.
+
+        Yields:
+            The result, or `Failed`: timed_out, out_of_memory, or worker_crashed for all that the function
+            raises or does to its process. Evidence is the same on every run.
+
+        Raises:
+            WorkerPoolError: No item is at fault: workers cannot start or cannot load the function.
+        """
+        pickled = pickle.dumps(function)
+        crew = self._ready_crew()
+        progress = _Progress(what, total, self._log)
+        window = _Window(_IN_FLIGHT_PER_WORKER * crew.n_workers, self.in_flight_limit_mib * _MIB)
+        source = iter(items)
+        try:
+            while True:
+                while window.has_room():
+                    for item in islice(source, 1):
+                        window.append(_submit(crew, pickled, item))
+                        break
+                    else:
+                        break
+                if not window.tasks:
+                    return
+                result = _result(window.tasks[0], progress)
+                window.popleft()
+                progress.step()
+                yield result
+        finally:
+            crew.abandon(window.tasks)
+
+    def close(self) -> None:
+        """End all workers and what they started; a later `map` starts new ones."""
+        if self._crew is not None:
+            self._crew.close()
+            self._crew = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Log to the Dagster run."""
+        if context.log is not None:
+            self._log = context.log
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
+        """End the workers with the step."""
+        self.close()
+
+    def _ready_crew(self) -> Crew:
+        """Return the running crew, or start one."""
+        if self._crew is None or not self._crew.is_usable:
+            n_workers, memory_bytes = self._fitting()
+            caps = Caps(cpu_s=self.cpu_limit_s, wall_s=self.wall_limit_s, memory_bytes=memory_bytes)
+            self._crew = Crew(n_workers, caps, PRELOAD)
+            weakref.finalize(self, self._crew.close)  # also when the interpreter ends
+        return self._crew
+
+    def _fitting(self) -> tuple[int, int]:
+        """Return how many workers there can be, and the memory cap of each in bytes."""
+        usable_bytes = int(machine.usable_memory_bytes() * MEMORY_SHARE)
+        cap_bytes = min(self.memory_limit_mib * _MIB, usable_bytes)
+        if cap_bytes < self.memory_limit_mib * _MIB:
+            self._log.warning(
+                f"memory_limit_mib lowered from {self.memory_limit_mib} to {cap_bytes // _MIB}: "
+                f"{MEMORY_SHARE:.0%} of the memory that may be used"
+            )
+        wanted = self.n_workers or machine.usable_cores()
+        fitting = min(wanted, usable_bytes // cap_bytes)
+        if fitting < self.n_workers:
+            self._log.warning(
+                f"n_workers lowered from {self.n_workers} to {fitting}: workers of {cap_bytes // _MIB} MiB "
+                f"must fit into {usable_bytes // _MIB} MiB, {MEMORY_SHARE:.0%} of the memory that may be used"
+            )
+        return fitting, cap_bytes
+
+
+class _Window:
+    """The tasks of one map whose results were not yet taken, oldest first: bounded in number and in bytes.
+
+    What a task will give is not known before; until then it counts as much as the results so far, on average.
+    """
+
+    def __init__(self, max_tasks: int, max_bytes: int) -> None:
+        self.tasks: deque[Task] = deque()
+        self._max_tasks = max_tasks
+        self._max_bytes = max_bytes
+        self._n_taken = 1
+        self._taken_bytes = _FIRST_GUESS_BYTES
+
+    def has_room(self) -> bool:
+        """Whether one more item may be read."""
+        if not self.tasks:
+            return True
+        if len(self.tasks) >= self._max_tasks:
+            return False
+        sizes = [(task.item_bytes, task.result_bytes()) for task in self.tasks]
+        done = [size for _, size in sizes if size is not None]
+        expected = (self._taken_bytes + sum(done)) // (self._n_taken + len(done))
+        held = sum(done) + sum(max(item, expected) for item, size in sizes if size is None)
+        return held + expected <= self._max_bytes
+
+    def append(self, task: Task) -> None:
+        """Add the youngest."""
+        self.tasks.append(task)
+
+    def popleft(self) -> None:
+        """Drop the oldest, whose result was taken."""
+        self._n_taken += 1
+        self._taken_bytes += self.tasks.popleft().result_bytes() or 0
+
+
+def _submit(crew: Crew, function: bytes, item: Any) -> Task:
+    """Queue one item; an item that cannot be pickled fails here, and alone."""
+    try:
+        pickled = pickle.dumps(item, protocol=5)
+    except (pickle.PicklingError, TypeError, AttributeError, RecursionError) as error:
+        task = Task(function, b"", 0)
+        task.outcome.set_result(Failed(Rejection.WORKER_CRASHED, describe(error)))
+        return task
+    declared = getattr(item, "length", None)
+    return crew.submit(function, pickled, len(pickled) + (declared if isinstance(declared, int) else 0))
+
+
+def _result(task: Task, progress: "_Progress") -> Any | Failed:
+    """Wait for one result, reporting progress meanwhile."""
+    while True:
+        try:
+            outcome = task.outcome.result(timeout=progress.next_line_in_s())
+            break
+        except TimeoutError:
+            progress.line()
+    if isinstance(outcome, Failed):
+        return outcome
+    try:
+        return pickle.loads(outcome)  # noqa: S301 - from a worker
+    except Exception as error:
+        return Failed(Rejection.WORKER_CRASHED, f"result cannot be read: {describe(error)}")
+
+
+class _Progress:
+    """One line every few seconds: done, total, rate, time to go."""
+
+    def __init__(self, what: str, total: int | None, log: logging.Logger) -> None:
+        self._what = what
+        self._total = total
+        self._log = log
+        self._done = 0
+        self._start_s = self._last_s = time.monotonic()
+
+    def step(self) -> None:
+        """Count one more as done."""
+        self._done += 1
+        for listener in _listeners:
+            listener(self._what, self._done, self._total)
+        if self.next_line_in_s() <= 0 or (self._done == self._total and self._last_s > self._start_s):
+            self.line()
+
+    def next_line_in_s(self) -> float:
+        """Return in how many seconds the next line is due."""
+        return self._last_s + PROGRESS_INTERVAL_S - time.monotonic()
+
+    def line(self) -> None:
+        """Log how far it is."""
+        self._last_s = time.monotonic()
+        elapsed_s = self._last_s - self._start_s
+        rate = self._done / elapsed_s if elapsed_s else 0.0
+        of_total = f"/{self._total:,}" if self._total is not None else ""
+        to_go = ""
+        if self._total is not None and rate and self._done < self._total:
+            minutes, seconds = divmod(round((self._total - self._done) / rate), 60)
+            to_go = f", ETA {minutes}:{seconds:02d}"
+        self._log.info(f"{self._what}: {self._done:,}{of_total}, {rate:.1f}/s{to_go}")

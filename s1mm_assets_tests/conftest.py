@@ -1,0 +1,31 @@
+"""Fixtures that tests of every stage use."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def check_golden() -> Callable[[str, Path], None]:
+    """Compare a text with a golden file; `S1MM_UPDATE_GOLDEN=1` writes the file instead."""
+
+    def check(text: str, path: Path) -> None:
+        if os.environ.get("S1MM_UPDATE_GOLDEN") == "1":
+            path.write_text(text, encoding="utf-8")
+        assert path.is_file(), f"{path.name} is missing: S1MM_UPDATE_GOLDEN=1 writes it"
+        assert text == path.read_text(encoding="utf-8")
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """The folder of real papers, or a skip where it is not there."""
+    folder = Path(os.environ.get("S1MM_CORPUS", ROOT.parent / "shared" / "corpus"))
+    if not (folder / "README.md").is_file():
+        pytest.skip(f"no corpus at {folder} (set S1MM_CORPUS)")
+    return folder

@@ -1,0 +1,172 @@
+"""Rules and decisions."""
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from polars.testing import assert_frame_equal
+
+from s1mm_assets.filtering import DUPLICATES, FilterSettings, decide, find_duplicates, survivors
+from s1mm_assets.tables import Decision, FigureCandidate, Measure, Rejection, frame_of, schema_of
+from s1mm_assets_tests.strategies import figure, figures_and_measures, measured
+
+SETTINGS = FilterSettings()
+NONE = DUPLICATES.to_frame()
+ID = "arxiv:2001.00001#1.1"
+
+
+def decided(**values: Any) -> dict[str, Any]:
+    """The decision on one figure that is sound but for these values of its row or its measure."""
+    of_measure = {name for name in Measure.__dataclass_fields__ if name in values} - {"rejection"}
+    row = figure(ID, **{name: value for name, value in values.items() if name not in of_measure})
+    seen = measured(ID, **{name: values[name] for name in of_measure})
+    decisions = decide(frame_of(FigureCandidate, [row]), frame_of(Measure, [seen]), NONE, SETTINGS)
+    return decisions.row(0, named=True)
+
+
+def partition(figures: pl.DataFrame, measures: pl.DataFrame) -> pl.DataFrame:
+    """The decisions on one partition of one shard."""
+    kept = survivors(figures.with_columns(shard=pl.lit("s")), measures, SETTINGS)
+    return decide(figures, measures, find_duplicates(kept, bits=SETTINGS.near_duplicate_bits), SETTINGS)
+
+
+@given(figures_and_measures())
+def test_every_figure_gets_one_decision(tables: tuple[pl.DataFrame, pl.DataFrame]) -> None:
+    """Every figure is decided once, in order; none is lost and none is invented."""
+    figures, measures = tables
+
+    decisions = partition(figures, measures)
+
+    assert decisions["figure_id"].to_list() == figures["figure_id"].to_list()
+    assert decisions.schema == schema_of(Decision)
+
+
+@given(figures_and_measures())
+def test_what_is_kept_is_sound_and_kept_again(tables: tuple[pl.DataFrame, pl.DataFrame]) -> None:
+    """The kept figures alone are all kept, and no two of them are the same image."""
+    figures, measures = tables
+    decisions = partition(figures, measures)
+    kept = decisions.filter(pl.col("rejection").is_null())["figure_id"].implode()
+
+    again = partition(figures.filter(pl.col("figure_id").is_in(kept)), measures)
+
+    assert again["rejection"].null_count() == len(again)
+    assert not again["sha256"].is_duplicated().any()
+    assert (again["image_size_bytes"] >= SETTINGS.min_image_size_bytes).all()
+
+
+@given(figures_and_measures())
+def test_duplicates_name_a_kept_figure(tables: tuple[pl.DataFrame, pl.DataFrame]) -> None:
+    """A rejected figure has evidence: a measured value, words, or the kept figure it repeats."""
+    decisions = partition(*tables)
+    kept = decisions.filter(pl.col("rejection").is_null())["figure_id"].to_list()
+
+    for row in decisions.drop_nulls("rejection").iter_rows(named=True):
+        is_duplicate = row["rejection"] in (Rejection.EXACT_DUPLICATE, Rejection.NEAR_DUPLICATE)
+        assert (row["duplicate_of"] in kept) == is_duplicate
+        assert is_duplicate == (row["measured"] in ("sha256", "detail_hash"))
+
+
+@given(figures_and_measures())
+def test_the_order_of_rows_does_not_matter(tables: tuple[pl.DataFrame, pl.DataFrame]) -> None:
+    """Decisions on figures that are listed backwards are the same decisions."""
+    figures, measures = tables
+
+    backwards = partition(figures.reverse(), measures)
+
+    assert_frame_equal(backwards.reverse(), partition(figures, measures))
+
+
+@pytest.mark.parametrize(
+    ("values", "rejection", "measured_column", "value", "threshold"),
+    [
+        ({"image_size_bytes": 5119}, Rejection.FILE_TOO_SMALL, "image_size_bytes", 5119, 5120),
+        ({"width_px": 63}, Rejection.DIMENSIONS_TOO_SMALL, "width_px", 63, 64),
+        ({"height_px": 63}, Rejection.DIMENSIONS_TOO_SMALL, "height_px", 63, 64),
+        ({"width_px": 1201, "height_px": 100}, Rejection.EXTREME_ASPECT, "aspect_ratio", 12.01, 12),
+        ({"width_px": 100, "height_px": 1201}, Rejection.EXTREME_ASPECT, "aspect_ratio", 12.01, 12),
+        ({"ink_share": 0.0009}, Rejection.BLANK, "ink_share", 0.0009, 0.001),
+        ({"table_score": 0.86}, Rejection.TABLE_AS_IMAGE, "table_score", 0.86, 0.85),
+        ({"caption": " \n"}, Rejection.CAPTION_MISSING, "caption_length_chars", 0, 1),
+    ],
+)
+def test_a_rule_rejects_past_its_threshold(
+    values: dict[str, Any], rejection: Rejection, measured_column: str, value: float, threshold: float
+) -> None:
+    """What lies past a threshold is rejected, and the decision says which value lay past which."""
+    decision = decided(**values)
+
+    assert decision["rejection"] == rejection
+    assert (decision["measured"], decision["measured_value"]) == (measured_column, value)
+    assert decision["threshold"] == threshold
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"image_size_bytes": 5120},
+        {"width_px": 64, "height_px": 64},
+        {"width_px": 1200, "height_px": 100},
+        {"ink_share": 0.001},
+        {"table_score": 0.85},
+        {"caption": "x"},
+    ],
+)
+def test_the_threshold_itself_passes(values: dict[str, Any]) -> None:
+    """A value equal to its threshold is kept: 5,120 bytes are enough."""
+    decision = decided(**values)
+
+    assert decision["rejection"] is None
+    assert decision["measured"] is decision["measured_value"] is decision["threshold"] is None
+
+
+def test_what_extraction_rejected_keeps_its_rejection() -> None:
+    """The first reason is the one recorded, with its evidence, whatever else is wrong."""
+    decision = decided(rejection="graphics_missing", evidence="fig1.eps", image_size_bytes=1, caption="")
+
+    assert (decision["rejection"], decision["evidence"]) == ("graphics_missing", "fig1.eps")
+    assert decision["measured"] is None
+
+
+def test_what_cannot_be_measured_is_rejected_for_that() -> None:
+    """An image that does not decode is unreadable, even where it is also too small."""
+    row = frame_of(FigureCandidate, [figure(ID, image_size_bytes=1)])
+    seen = frame_of(Measure, [measured(ID, rejection="image_unreadable", evidence="truncated")])
+
+    decision = decide(row, seen, NONE, SETTINGS).row(0, named=True)
+
+    assert (decision["rejection"], decision["evidence"]) == ("image_unreadable", "truncated")
+    assert decision["measured"] is None
+
+
+def test_the_first_rule_that_holds_is_recorded() -> None:
+    """Of several reasons the first in order stands, with its own evidence."""
+    decision = decided(image_size_bytes=10, width_px=1, caption="", ink_share=0.0)
+
+    assert (decision["rejection"], decision["measured"]) == ("file_too_small", "image_size_bytes")
+
+
+def test_a_figure_without_a_measure_is_a_broken_assumption() -> None:
+    """A figure that nobody measured stops the stage and is named."""
+    row = frame_of(FigureCandidate, [figure(ID)])
+
+    with pytest.raises(ValueError, match="2001.00001#1.1"):
+        decide(row, frame_of(Measure, []), NONE, SETTINGS)
+
+
+def test_a_raised_threshold_rejects_more() -> None:
+    """Settings reach the rules: the same figure, another limit."""
+    tables = frame_of(FigureCandidate, [figure(ID)]), frame_of(Measure, [measured(ID)])
+    strict = replace(SETTINGS, min_image_size_bytes=20_001)
+
+    assert decide(*tables, NONE, strict)["rejection"].to_list() == ["file_too_small"]
+
+
+@pytest.mark.parametrize("name", list(asdict(SETTINGS)))
+@pytest.mark.parametrize("value", [-1, "12", True, None, float("nan")])
+def test_settings_refuse_what_is_no_threshold(name: str, value: Any) -> None:
+    """A setting that is no number, or negative, is refused by name."""
+    with pytest.raises(ValueError, match=name):
+        FilterSettings(**{name: value})

@@ -1,0 +1,1 @@
+"""Tests of s1mm_assets.release."""

@@ -1,0 +1,295 @@
+"""Ghostscript and poppler as child processes, and what hostile figures cannot make them do."""
+
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import dagster as dg
+import psutil
+import pytest
+
+from s1mm_assets.extraction.raster import Picture, RasterSettings, Refused, rasterize
+from s1mm_assets.resources.renderers import MISSING, ChildRenderers, Renderers
+from s1mm_assets.tables import Rejection
+from s1mm_assets_tests.extraction.raster.drawings import eps, opened, pdf, pixel, refusal, with_dos_header
+
+needs_ghostscript = pytest.mark.skipif(shutil.which("gs") is None, reason="Ghostscript is not installed")
+needs_poppler = pytest.mark.skipif(shutil.which("pdftoppm") is None, reason="poppler is not installed")
+RED_RECTANGLE = b"1 0 0 setrgbcolor 20 20 100 60 rectfill"
+REPAIRABLE = pdf(kids=b"9 0 R 3 0 R")  # its first page is not there; poppler takes the next
+
+
+@pytest.fixture(scope="module")
+def renderers() -> ChildRenderers:
+    return Renderers(cpu_s=20).pictures()
+
+
+def draw(data: bytes, renderers: ChildRenderers) -> Picture | Refused:
+    return rasterize(
+        data, "fig/plot", page=None, renderers=renderers, settings=RasterSettings(max_side_px=400)
+    )
+
+
+def is_white_or_none(picture: Picture | Refused) -> bool:
+    return isinstance(picture, Refused) or opened(picture).getextrema() == (255, 255)
+
+
+@needs_ghostscript
+@pytest.mark.parametrize(
+    "data",
+    [
+        eps(RED_RECTANGLE),
+        eps(RED_RECTANGLE, end=b""),  # leaves showpage to whoever includes it
+        eps(RED_RECTANGLE, end=b"\n/showpage {} def\n"),
+        with_dos_header(eps(RED_RECTANGLE)),
+        eps(b"50 30 translate " + RED_RECTANGLE, box=b"50 30 250 130"),
+        eps(b"-50 -30 translate " + RED_RECTANGLE, box=b"-50 -30 150 70"),
+        eps(RED_RECTANGLE, end=b"\nshowpage\n%%EOF\n\x04 garbage )) that follows"),
+        eps(RED_RECTANGLE + b" showpage 0 0 1 setrgbcolor 0 0 200 100 rectfill"),  # a second page
+        eps(b"<</PageSize [3000 3000]>> setpagedevice " + RED_RECTANGLE),
+        eps(b"0 1 1 0 setcmykcolor 20 20 100 60 rectfill"),
+        eps(RED_RECTANGLE).replace(b"\n", b"\r"),
+    ],
+    ids=[
+        *("plain", "no showpage", "showpage defined away", "DOS header", "far from the origin"),
+        *("below the origin", "garbage behind", "two pages", "own page size", "CMYK", "old Macintosh"),
+    ],
+)
+def test_a_drawing_stands_where_its_box_says(data: bytes, renderers: ChildRenderers) -> None:
+    """Red inside, white outside, whatever the file does around it."""
+    picture = draw(data, renderers)
+
+    image = opened(picture).convert("RGB")
+    assert isinstance(picture, Picture)
+    assert (picture.renderer, image.size) == ("ghostscript", (400, 200))
+    red, green, blue = pixel(image, (140, 100))
+    assert red > 200
+    assert max(green, blue) < 60
+    assert [image.getpixel(at) for at in ((10, 10), (300, 100), (140, 190))] == [(255, 255, 255)] * 3
+
+
+@needs_ghostscript
+@pytest.mark.parametrize("shift", [b"0 0", b"-300 -400", b"900 900"])
+def test_without_a_box_the_ink_is_found(shift: bytes, renderers: ChildRenderers) -> None:
+    """A drawing that says nothing about its size is cropped to what it draws, wherever that is."""
+    picture = draw(eps(shift + b" translate " + RED_RECTANGLE, box=None), renderers)
+
+    image = opened(picture).convert("RGB")
+    assert abs(image.width / image.height - 100 / 60) < 0.05
+    assert image.getpixel((image.width // 2, image.height // 2)) == (255, 0, 0)
+
+
+@needs_ghostscript
+def test_edges_are_smooth(renderers: ChildRenderers) -> None:
+    """Lines and text are anti-aliased."""
+    image = opened(draw(eps(b"0 0 moveto 200 100 lineto stroke"), renderers))
+
+    assert len(set(image.convert("L").tobytes())) > 3
+
+
+@needs_ghostscript
+def test_the_same_drawing_gives_the_same_bytes(renderers: ChildRenderers) -> None:
+    """Two processes draw the same."""
+    data = eps(RED_RECTANGLE + b" /Times-Roman findfont 20 scalefont setfont 30 40 moveto (abc) show")
+
+    assert draw(data, renderers) == draw(data, renderers)
+
+
+@needs_ghostscript
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        b"(SECRET) (r) file pop",
+        b"(SECRET) run",
+        b"(DIR/new) (w) file (seen) writestring",
+        b"(%pipe%touch DIR/new) (w) file (seen) writestring",
+        b"<</OutputFile (DIR/new)>> setpagedevice showpage",
+        b"(SECRET) deletefile",
+        b"(SECRET) (DIR/new) renamefile",
+        b"(DIR/*) { /found true def } 1000 string filenameforall found not { stop } if",
+    ],
+)
+def test_postscript_reaches_no_file(attempt: bytes, renderers: ChildRenderers, tmp_path: Path) -> None:
+    """A program in a figure reads, writes, lists and starts nothing: the picture stays white."""
+    (tmp_path / "secret").write_text("/found true def")
+    attempt = attempt.replace(b"DIR", bytes(tmp_path)).replace(b"SECRET", bytes(tmp_path / "secret"))
+
+    picture = draw(eps(b"{ " + attempt + b" } stopped not { 0 0 200 100 rectfill } if"), renderers)
+
+    assert is_white_or_none(picture)
+    assert [path.name for path in tmp_path.iterdir()] == ["secret"]
+
+
+@needs_ghostscript
+def test_postscript_sees_no_environment(renderers: ChildRenderers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tokens live in environment variables."""
+    monkeypatch.setenv("HF_TOKEN", "secret")
+
+    attempt = b"{ (HF_TOKEN) getenv { pop 0 0 200 100 rectfill } if } stopped"
+
+    assert is_white_or_none(draw(eps(attempt), renderers))
+
+
+@needs_ghostscript
+def test_an_endless_program_is_killed(renderers: ChildRenderers) -> None:
+    """Its CPU time ends; the row says so; nothing is left running."""
+    quick = Renderers(cpu_s=1).pictures()
+
+    picture = draw(eps(b"{} loop"), quick)
+
+    assert refusal(picture) is Rejection.TIMED_OUT
+    assert "ghostscript" in str(picture)
+    assert psutil.Process().children(recursive=True) == []
+
+
+def test_a_child_that_waits_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waiting takes no CPU time; the wall clock bounds it, and what the child started ends with it."""
+    monkeypatch.setattr("s1mm_assets.resources.renderers._WALL_PER_CPU", 0.5)
+    waits = tmp_path / "waits"
+    waits.write_text("#!/bin/sh\nsleep 60\n")
+    waits.chmod(0o755)
+
+    assert (
+        refusal(draw(eps(b""), Renderers(cpu_s=1, ghostscript=str(waits)).pictures())) is Rejection.TIMED_OUT
+    )
+    assert psutil.Process().children(recursive=True) == []
+
+
+@needs_ghostscript
+def test_an_exploding_program_is_refused() -> None:
+    """Memory is bounded, and the figure is too large, not the machine too small."""
+    small = Renderers(cpu_s=20, memory_mib=300).pictures()
+
+    assert refusal(draw(eps(b"[ {60000 string} loop"), small)) is Rejection.IMAGE_TOO_LARGE
+
+
+@needs_ghostscript
+@pytest.mark.parametrize("stream", [b"%stdout", b"%stderr"])
+def test_endless_output_is_refused(stream: bytes) -> None:
+    """A program that prints for ever fills neither memory nor disk."""
+    small = Renderers(cpu_s=20, output_mib=1).pictures()
+    code = b"/out (" + stream + b") (w) file def { out 65535 string writestring } loop"
+
+    assert refusal(draw(eps(code), small)) is Rejection.IMAGE_TOO_LARGE
+
+
+@needs_ghostscript
+def test_a_program_that_fails_says_its_error(renderers: ChildRenderers) -> None:
+    """The evidence is PostScript's own."""
+    picture = draw(eps(b"1 0 0 setrgbcolour"), renderers)
+
+    assert picture == Refused(Rejection.IMAGE_UNREADABLE, "ghostscript: /undefined in setrgbcolour")
+
+
+@needs_ghostscript
+def test_nothing_is_left_behind(
+    renderers: ChildRenderers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No temporary file outlives its figure, drawn or not."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    for data in (eps(RED_RECTANGLE), eps(b"stop"), REPAIRABLE, b"%PDF-1.4"):
+        draw(data, renderers)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_ghostscript
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="the kernel's help is asked for by setpriv")
+def test_children_die_with_their_parent(tmp_path: Path) -> None:
+    """Kill -9 of a worker leaves no Ghostscript running, and no file."""
+    code = (
+        "from s1mm_assets.extraction.raster import Box\n"
+        "from s1mm_assets.resources.renderers import Renderers\n"
+        "Renderers().pictures().postscript(b'%!PS\\n{} loop', Box(0, 0, 9, 9), (9, 9), 72)\n"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(Path.cwd()), "TMPDIR": str(tmp_path)},
+    )
+    children: list[psutil.Process] = []
+    while not children and parent.poll() is None:
+        time.sleep(0.05)
+        children = [child for child in psutil.Process(parent.pid).children() if child.name() == "gs"]
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+
+    assert children
+    _, alive = psutil.wait_procs(children, timeout=5)
+    assert alive == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_poppler
+def test_poppler_draws_what_pdfium_refuses(renderers: ChildRenderers) -> None:
+    """A page tree that names a missing page; and foreign matter longer than pdfium skips."""
+    for data in (REPAIRABLE, b"X-Mail: " + b"x" * 1500 + b"\r\n\r\n" + pdf()):
+        picture = draw(data, renderers)
+
+        image = opened(picture)
+        assert isinstance(picture, Picture)
+        assert (picture.renderer, image.size) == ("poppler", (400, 200))
+        assert image.getpixel((140, 100)) == (255, 0, 0)
+        assert image.getpixel((10, 10)) == (255, 255, 255)
+
+
+@needs_poppler
+@pytest.mark.parametrize("kids", [b"[3 0 R", b"null", b"7 0 R"])
+def test_what_neither_can_draw_is_unreadable(kids: bytes, renderers: ChildRenderers) -> None:
+    """Both were asked, and the evidence has both answers; a page without anything on it is no repair."""
+    picture = draw(pdf(kids=kids).replace(b"/Type/Page/", b"/Type/Pag/"), renderers)
+
+    assert isinstance(picture, Refused)
+    assert picture.rejection is Rejection.IMAGE_UNREADABLE
+    assert "pdfium" in picture.evidence
+    assert "poppler" in picture.evidence
+
+
+@needs_poppler
+def test_poppler_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second try that does not end is killed with all that it started."""
+    monkeypatch.setattr("s1mm_assets.resources.renderers._WALL_PER_CPU", 0.01)
+
+    assert refusal(draw(REPAIRABLE, Renderers(cpu_s=1).pictures())) is Rejection.TIMED_OUT
+    assert psutil.Process().children(recursive=True) == []
+
+
+def test_missing_programs_are_named() -> None:
+    """Each figure says which renderer it wanted and how to get it."""
+    none = Renderers(ghostscript="no-such-gs", poppler="no-such-poppler").pictures()
+
+    for data, name in (
+        (eps(b""), "ghostscript"),
+        (eps(b"", box=None), "ghostscript"),
+        (REPAIRABLE, "poppler"),
+    ):
+        picture = draw(data, none)
+        assert isinstance(picture, Refused)
+        assert picture.rejection is Rejection.RENDERER_MISSING
+        assert picture.evidence.startswith(f"{name} is not installed: apt-get install ")
+    assert isinstance(draw(pdf(), none), Picture)
+
+
+def test_versions_name_every_renderer_and_warn_of_missing_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They go into fingerprints; of a missing program one warning says how to install it."""
+    warnings: list[str] = []
+    monkeypatch.setattr(dg, "get_dagster_logger", lambda: SimpleNamespace(warning=warnings.append))
+
+    versions = Renderers(ghostscript="no-such-gs", poppler=sys.executable).versions()
+
+    assert list(versions) == ["pillow", "pdfium", "poppler", "ghostscript"]
+    assert versions["ghostscript"] == MISSING
+    assert all(versions[name][0].isdigit() for name in ("pillow", "pdfium"))
+    [warning] = warnings
+    assert "apt-get install ghostscript" in warning
+    assert "s1mm retry" in warning
+
+
+def test_workers_take_the_renderers_with_them(renderers: ChildRenderers) -> None:
+    """They are picklable, and equal on the other side."""
+    assert pickle.loads(pickle.dumps(renderers)) == renderers  # noqa: S301

@@ -1,0 +1,227 @@
+"""The example corpus through the whole graph: what `make demo` does, killed, repeated and changed."""
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from s1mm_assets.reports import failures, status
+from s1mm_assets.resources.shard_store import ShardStore
+
+ROOT = Path(__file__).parents[1]
+S1MM = Path(sys.executable).with_name("s1mm")
+EXAMPLES = ROOT / "examples"
+
+
+class Home:
+    """Sources, store and release of one installation, and the `s1mm` command on them."""
+
+    def __init__(self, folder: Path, sources: Path) -> None:
+        self.folder = folder
+        self.sources = sources
+        self.settings: Path | None = None
+
+    @property
+    def store(self) -> ShardStore:
+        return ShardStore(uri=str(self.folder / "store"))
+
+    @property
+    def release(self) -> Path:
+        return self.folder / "release"
+
+    def environment(self, **changes: str) -> dict[str, str]:
+        env = {**os.environ, "S1MM_SOURCES": str(self.sources), "S1MM_STORE": str(self.folder / "store")}
+        env |= {"S1MM_RELEASE": str(self.release), "S1MM_WORKERS": "2", **changes}
+        env.pop("DAGSTER_HOME", None)
+        if self.settings:
+            env["S1MM_SETTINGS"] = str(self.settings)
+        return env
+
+    def run(self, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [S1MM, *arguments], env=self.environment(**changes), capture_output=True, text=True, check=False
+        )
+
+    def build(self, **changes: str) -> str:
+        done = self.run("build", **changes)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def commits(self) -> dict[str, float]:
+        """When each shard was committed."""
+        folder = self.folder / "store"
+        return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("commit.json")}
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="session")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example corpus, packed."""
+    folder = tmp_path_factory.mktemp("sources")
+    subprocess.run([sys.executable, EXAMPLES / "pack.py", folder], check=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def built(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A finished build, which tests must not change."""
+    home = Home(tmp_path_factory.mktemp("built"), sources)
+    home.build()
+    return home
+
+
+@pytest.fixture
+def copy(built: Home, tmp_path: Path) -> Home:
+    """A finished build of one's own."""
+    shutil.copytree(built.folder, tmp_path / "home")
+    return Home(tmp_path / "home", built.sources)
+
+
+pytestmark = pytest.mark.xdist_group("pipeline")
+
+
+def test_every_example_gives_what_its_author_expects(built: Home) -> None:
+    """Rows, released figures and rejections, paper by paper, as counted by hand in the TeX."""
+    expected = {
+        row["paper_id"]: row for row in map(json.loads, (EXAMPLES / "expected.jsonl").read_text().splitlines())
+    }
+    found = failures(built.store)
+    papers = found.with_columns(pl.col("id").str.replace("^[a-z_]+:", "").str.split("#").list.first())
+    rejected: dict[str, Counter[str]] = {}
+    for paper_id, rejection in papers.select("id", "rejection").iter_rows():
+        rejected.setdefault(paper_id, Counter())[rejection] += 1
+    records = [json.loads(line) for path in built.release.glob("*/jsonl/*.jsonl") for line in path.open()]
+    released = Counter(record["paper_id"] for record in records)
+
+    got = {
+        paper_id: {"released": released[paper_id], "rejections": dict(rejected.get(paper_id, {}))}
+        for paper_id in expected
+    }
+
+    assert got == {
+        paper_id: {"released": row["released"], "rejections": row["rejections"]}
+        for paper_id, row in expected.items()
+    }
+
+
+def test_nothing_is_lost_between_the_doors(built: Home) -> None:
+    """Every figure row is released or rejected, once."""
+    totals = status(built.store).sum()
+    turned_away = failures(built.store).filter(pl.col("id").str.contains("#"))
+
+    assert totals["figures"][0] == totals["released"][0] + len(turned_away)
+
+
+def test_a_release_verifies(built: Home) -> None:
+    """`s1mm verify` finds nothing wrong, and finds a flipped bit."""
+    assert built.run("verify", str(built.release)).returncode == 0
+
+
+def test_a_damaged_release_does_not_verify(copy: Home) -> None:
+    """One changed byte is named, with its file."""
+    victim = next(copy.release.glob("*/images_*.tar.gz"))
+    data = bytearray(victim.read_bytes())
+    data[len(data) // 2] ^= 1
+    victim.write_bytes(data)
+
+    done = copy.run("verify", str(copy.release))
+
+    assert done.returncode == 1
+    assert victim.name in done.stdout
+
+
+def test_a_second_build_does_nothing(copy: Home) -> None:
+    """No shard is made again and the release is left as it is."""
+    before, release = copy.commits(), digests(copy.release)
+    times = {path: path.stat().st_mtime_ns for path in copy.release.rglob("*")}
+
+    copy.build()
+
+    assert copy.commits() == before
+    assert digests(copy.release) == release
+    assert {path: path.stat().st_mtime_ns for path in copy.release.rglob("*")} == times
+
+
+def test_a_changed_threshold_makes_again_what_it_touches(copy: Home, tmp_path: Path) -> None:
+    """Decisions of every shard are made again, images of none; recaptions only where the kept set changed."""
+    before = copy.commits()
+    copy.settings = tmp_path / "s1mm.toml"
+    copy.settings.write_text("[filtering]\nmin_image_size_bytes = 12000\n")
+
+    copy.build()
+
+    after = copy.commits()
+    remade = {path.split("/")[0]: 0 for path in after}
+    for path, moment in after.items():
+        remade[path.split("/")[0]] += before.get(path) != moment
+    shards = Counter(path.split("/")[0] for path in after)
+    assert remade["raw_archives"] == remade["figure_candidates"] == remade["figure_measures"] == 0
+    assert remade["filtered_figures"] == shards["filtered_figures"]
+    assert 0 < remade["recaptions"] < shards["recaptions"]
+
+
+def test_killed_ten_times_the_release_is_the_same(built: Home, tmp_path: Path) -> None:
+    """Kill -9 at random moments, then one run to the end: byte for byte the undisturbed release."""
+    home = Home(tmp_path / "home", built.sources)
+    moments = random.Random(3)
+    finished: dict[str, float] = {}
+    for _ in range(10):
+        with subprocess.Popen(
+            [S1MM, "build"],
+            env=home.environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            n_before = len(home.commits())
+            deadline = time.monotonic() + 60
+            while process.poll() is None and len(home.commits()) <= n_before and time.monotonic() < deadline:
+                time.sleep(0.05)
+            time.sleep(moments.uniform(0, 1.5))
+            process.send_signal(signal.SIGKILL)
+        now = home.commits()
+        assert {path: moment for path, moment in now.items() if path in finished} == finished
+        finished = now
+
+    home.build()
+
+    assert digests(home.release) == digests(built.release)
+    assert {path: moment for path, moment in home.commits().items() if path in finished} == finished
+
+
+def test_a_missing_ghostscript_is_mended_later(sources: Path, tmp_path: Path) -> None:
+    """Rows say renderer_missing and how to install it; `s1mm retry` mends them, and nothing else is lost."""
+    home = Home(tmp_path / "home", sources)
+    without = tmp_path / "bin"
+    without.mkdir()
+    for program in ("pdftoppm", "pdfinfo"):
+        found = shutil.which(program)
+        if found:
+            (without / program).symlink_to(found)
+
+    crippled = home.run("build", PATH=str(without))
+    missing = failures(home.store, reason="renderer_missing")
+    assert len(missing) > 0
+    assert "ghostscript" in missing["evidence"][0].lower()
+    assert crippled.returncode == 0, crippled.stdout + crippled.stderr
+
+    retried = home.run("retry")
+
+    assert retried.returncode == 0, retried.stdout + retried.stderr
+    assert failures(home.store, reason="renderer_missing").is_empty()
