@@ -157,7 +157,9 @@ def score_without_doubts(rows: list[Row], extra: list[str]) -> dict[str, Any]:
         lines = TRUTH.read_text().splitlines()
         kept = [line for line in lines if not _is_doubted(doubted, json.loads(line), "paper")]
         truth.write_text("\n".join(kept) + "\n")
-        return score([row for row in rows if not _is_doubted(doubted, row, "paper_id")], *extra, truth=truth)[0]
+        return score([row for row in rows if not _is_doubted(doubted, row, "paper_id")], *extra, truth=truth)[
+            0
+        ]
 
 
 def _is_doubted(doubted: set[tuple[str, str]], row: Row, key: str) -> bool:

@@ -72,6 +72,17 @@ class Failed:
     evidence: str
 
 
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """What a worker answers when the source did not give an item's bytes."""
+
+    evidence: str
+
+
+class SourceUnavailable(Exception):  # noqa: N818 - says what is the matter
+    """The source's bytes could not be read. An outage, not the paper's fault: the shard is not committed."""
+
+
 class MapItems(Protocol):
     """Apply a picklable function to each item, in order; an item that fails costs only itself."""
 

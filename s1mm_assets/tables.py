@@ -261,6 +261,8 @@ class ReleaseFile:
     n_bytes: Annotated[int, pl.UInt64]
     sha256: Annotated[str, pl.String]
     n_rows: Annotated[int, pl.UInt64]
+    unpacked_bytes: Annotated[int | None, pl.UInt64]  # of an image archive: before compression
+    unpacked_crc32: Annotated[int | None, pl.UInt32]  # of an image archive: of the bytes before compression
 
 
 def schema_of(row: type) -> pl.Schema:

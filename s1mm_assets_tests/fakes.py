@@ -68,7 +68,12 @@ class FailingMap:
         self.n_items: list[int] = []
 
     def __call__(
-        self, function: Callable[[Any], Any], items: Iterable[Any], *, what: str = "items", total: int | None = None
+        self,
+        function: Callable[[Any], Any],
+        items: Iterable[Any],
+        *,
+        what: str = "items",  # noqa: ARG002
+        total: int | None = None,  # noqa: ARG002
     ) -> Iterator[Any | Failed]:
         """Apply the function to the items that do not fail."""
         self.n_items.append(0)

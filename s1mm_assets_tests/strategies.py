@@ -3,10 +3,14 @@
 from typing import Any
 
 import polars as pl
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from s1mm_assets.filtering import FilterSettings
 from s1mm_assets.tables import FigureCandidate, Measure, Rejection, frame_of
+
+UNTIMED = settings(deadline=None, max_examples=40)
+"""For properties that take milliseconds an example: a busy machine must not fail them."""
 
 SETTINGS = FilterSettings()
 SHA256S = [digit * 64 for digit in "abcdef"]

@@ -9,7 +9,7 @@ import polars as pl
 from s1mm_assets.archives.arxiv import bare_metadata
 from s1mm_assets.archives.bundle import Inspection, Kind, inspect
 from s1mm_assets.archives.limits import MIB, Limits
-from s1mm_assets.stages import Failed, MapItems, ShardReader, ShardWriter, Stage
+from s1mm_assets.stages import Failed, MapItems, ShardReader, ShardWriter, SourceUnavailable, Stage, Unread
 from s1mm_assets.tables import ENVIRONMENT_CAUSED, Archive, Metadata, Rejection, frame_of
 
 VERSION = "1"
@@ -30,10 +30,6 @@ class Delivery:
     uri: str  # relative to the source's root
     offset: int
     length: int  # bytes
-
-
-class SourceUnavailable(Exception):  # noqa: N818 - says what is the matter
-    """The source's bytes could not be read. An outage, not the paper's fault: the shard is not committed."""
 
 
 def stage(
@@ -77,13 +73,6 @@ def stage(
         settings=asdict(limits),
         shard_inputs=inputs,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Unread:
-    """What a worker answers when the source did not give the bytes."""
-
-    evidence: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ def tar_entries(stream: ForwardStream) -> Iterator[TarEntry]:
         entry, data_bytes = _entry(stream, block, kind, size, extended)
         extended = {}
         yield entry
-        _skip_to(stream, entry.offset + data_bytes)
+        _skip_to(stream, entry.offset + data_bytes, entry.name)
         _skip_padding(stream, data_bytes)
 
 
@@ -175,7 +175,7 @@ def _pax_records(content: bytes) -> Iterator[tuple[str, bytes]]:
     while at < len(content):
         digits = content[at : at + 20].partition(b" ")[0]
         blank, end = at + len(digits), at + int(digits) if digits.isdigit() else 0
-        if not at < blank < end <= len(content):  # so that each turn moves on
+        if not blank < end <= len(content):  # so that each turn moves on
             return
         key, equals, value = content[blank + 1 : end - 1].partition(b"=")
         if equals:
@@ -193,13 +193,13 @@ def _skip_sparse_map(stream: ForwardStream, block: bytes) -> None:
         is_continued = more[504:505] == b"\x01"
 
 
-def _skip_to(stream: ForwardStream, position: int) -> None:
+def _skip_to(stream: ForwardStream, position: int, name: bytes) -> None:
     """Move forward; a file by seeking, and by reading its last byte, since a seek knows no end."""
     if hasattr(stream, "seek") and position > stream.tell():
         stream.seek(position - 1)
     while (left := position - stream.tell()) > 0:
         if not stream.read(min(left, MIB)):
-            raise Refused(Rejection.TRUNCATED, "tar ends inside a member")
+            raise Refused(Rejection.TRUNCATED, f"tar ends inside {name.decode('utf-8', 'replace')!r}")
 
 
 def _skip_padding(stream: ForwardStream, data_bytes: int) -> None:

@@ -11,7 +11,7 @@ import dagster as dg
 
 from s1mm_assets import reports
 from s1mm_assets.cli.runs import PUBLICATION, STAGES, RunOutcome, materialize
-from s1mm_assets.cli.terminal import UsageError, err, out, table
+from s1mm_assets.cli.terminal import UsageError, bars, err, out, table
 from s1mm_assets.definitions import RELEASE, SOURCES, STORE
 from s1mm_assets.partitions import SOURCE_BY_YEAR
 from s1mm_assets.release.verify import Problem, verify
@@ -80,8 +80,9 @@ def problems_of(release: Path) -> list[Problem]:
 def run(assets: Sequence[str], partition: str | None, dagster: dg.DagsterInstance, which: str = "") -> bool:
     """Materialize, and say in a line what became of it."""
     start = time.monotonic()
-    outcome = materialize(assets, partition, dagster)
     name = partition or "publication"
+    with bars(f"{which}{name}"):
+        outcome = materialize(assets, partition, dagster)
     verdict = "[green]done[/green]" if outcome.is_success else "[red]failed[/red]"
     out.print(
         f"{which}{name}: {verdict} in {time.monotonic() - start:.1f} s{remarks(outcome)}", highlight=False

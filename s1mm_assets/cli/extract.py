@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from s1mm_assets.archives.local import unique_ids
-from s1mm_assets.cli.terminal import UsageError
+from s1mm_assets.cli.terminal import UsageError, bars
 from s1mm_assets.definitions import RENDERERS, SETTINGS, WORKERS
 from s1mm_assets.extraction import PaperJob, PaperRead, PaperReader
 from s1mm_assets.extraction.stage import settled
@@ -41,7 +41,7 @@ def figures_of(paths: Sequence[Path], images: Path | None) -> Iterator[dict[str,
     reader = PaperReader(
         read_bundle=BundleReader(RangeReader("/")), renderers=RENDERERS.pictures(), raster=SETTINGS.raster
     )
-    with WORKERS as workers:
+    with WORKERS as workers, bars("extract"):
         outcomes = workers.map(reader, jobs, what="papers", total=len(jobs))
         for job, outcome in zip(jobs, outcomes, strict=True):
             read = settled(job, outcome)

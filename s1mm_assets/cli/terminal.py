@@ -2,17 +2,19 @@
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
 import polars as pl
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-out = Console(soft_wrap=True)
-err = Console(stderr=True, soft_wrap=True)
 FILE_WIDTH = 200  # of a table that goes to a file or a pipe
+out = Console(soft_wrap=True, width=None if sys.stdout.isatty() else FILE_WIDTH)
+err = Console(stderr=True, soft_wrap=True)
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
 
@@ -39,6 +41,24 @@ def plain_errors(command: Callable[Arguments, Answer]) -> Callable[Arguments, An
     return wrapped
 
 
+@contextmanager
+def bars(title: str) -> Iterator[None]:
+    """Show how far the worker pool is, a bar per kind of item, while a terminal is looking."""
+    from s1mm_assets.resources.worker_pool import progress_to
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def show(what: str, done: int, total: int | None) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(f"{title} {what}")
+            progress.update(tasks[what], completed=done, total=total)
+
+        with progress_to(show):
+            yield
+
+
 def table(rows: pl.DataFrame, *, as_json: bool, title: str, totals: bool = False) -> None:
     """Print rows for people, or as one JSON array."""
     if as_json:
@@ -50,4 +70,4 @@ def table(rows: pl.DataFrame, *, as_json: bool, title: str, totals: bool = False
         shown.add_column(name, justify="right" if dtype.is_numeric() else "left", footer=total)
     for row in rows.iter_rows():
         shown.add_row(*(f"{value:,}" if isinstance(value, int) else str(value or "") for value in row))
-    out.print(shown, width=None if out.is_terminal else FILE_WIDTH)
+    out.print(shown)

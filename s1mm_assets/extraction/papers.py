@@ -11,6 +11,7 @@ from typing import Protocol
 
 from s1mm_assets.extraction.latex import LatexFigure, LatexPaper, read_paper
 from s1mm_assets.extraction.raster import Picture, RasterSettings, Refused, Renderers, rasterize
+from s1mm_assets.stages import Unread
 from s1mm_assets.tables import FigureCandidate, Paper, Rejection
 
 MAX_IMAGE_BYTES_PER_PAPER = 512 * 2**20  # results cross a pipe and wait in memory for their turn
@@ -74,14 +75,17 @@ class PaperReader:
     renderers: Renderers
     raster: RasterSettings
 
-    def __call__(self, job: PaperJob) -> PaperRead:
-        """Read one paper; every outcome is a row."""
-        bundle = self.read_bundle(job.uri, job.offset, job.length, job.paper_id)
+    def __call__(self, job: PaperJob) -> PaperRead | Unread:
+        """Read one paper; every outcome is a row, but for bytes that the source does not give."""
+        try:
+            bundle = self.read_bundle(job.uri, job.offset, job.length, job.paper_id)
+        except OSError as error:
+            return Unread(f"{type(error).__name__}: {error}")
         if bundle.rejection not in (None, Rejection.NO_IMAGES):
             return rejected(job, bundle.rejection, bundle.evidence)
         if bundle.kind != "latex":
-            evidence = f"no extractor is configured for papers that come as {bundle.kind}"
-            return rejected(job, Rejection.NO_EXTRACTOR, evidence)
+            why = f"no extractor is configured for papers that come as {bundle.kind}"
+            return rejected(job, Rejection.NO_EXTRACTOR, why)
         latex = read_paper(bundle.members, name=job.paper_id)
         figures = self._figures(job, latex, bundle.members)
         rejection: str | None = latex.rejection

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from s1mm_assets.extraction.papers import PaperJob, PaperRead, PaperReader, rejected
-from s1mm_assets.stages import Failed, MapItems, ShardReader, ShardWriter, Stage
+from s1mm_assets.stages import Failed, MapItems, ShardReader, ShardWriter, SourceUnavailable, Stage, Unread
 from s1mm_assets.tables import FigureCandidate, Paper, Rejection, frame_of
 
 VERSION = "1"
@@ -73,8 +73,17 @@ def papers_of(shard: ShardReader) -> Iterator[PaperJob | PaperRead]:
             yield rejected(job, archive["rejection"], archive["evidence"]) if is_closed else job
 
 
-def settled(job: PaperJob, outcome: PaperRead | Failed) -> PaperRead:
-    """Return what a paper gave, or its row where the worker did not come back."""
+def settled(job: PaperJob, outcome: PaperRead | Unread | Failed) -> PaperRead:
+    """Return what a paper gave, or its row where the worker did not come back.
+
+    Raises:
+        SourceUnavailable: The source did not give its bytes.
+    """
+    if isinstance(outcome, Unread):
+        raise SourceUnavailable(
+            f"{job.paper_id} at {job.uri}: {outcome.evidence}. Nothing of this shard was committed; "
+            "run again when the source can be read."
+        )
     return rejected(job, outcome.rejection, outcome.evidence) if isinstance(outcome, Failed) else outcome
 
 

@@ -1,14 +1,18 @@
-"""Image archives: gzip members of tar entries that concatenate to one archive, written and read as streams.
+"""Image archives: pieces of tar entries that are joined to one archive, written and read as streams.
 
-A shard's piece is one gzip member that holds tar entries without the blocks that end an archive. Several
-pieces followed by `END`, are an archive that GNU tar and tarfile read; nothing is compressed twice.
+A shard's piece is one gzip member that holds tar entries without the blocks that end an archive. Its compressed
+blocks end on a whole byte, so an archive is the blocks of its pieces one after another, between one header and
+one tail (see `blocks` and `tail_of`): nothing is compressed twice. The archive is a single gzip member. Members
+one after another would be shorter to explain, but tarfile's streaming mode, which WebDataset uses too, stops
+after the first without an error.
 """
 
 import hashlib
 import io
+import struct
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol, cast
 
@@ -16,7 +20,10 @@ from isal import igzip, isal_zlib
 from isal.isal_zlib import IsalError
 
 BLOCK = tarfile.BLOCKSIZE
-GZIP = 31  # zlib's window bits for a gzip container; its header holds neither time nor name
+RAW = -15  # zlib's window bits for compressed blocks without a container
+HEADER = bytes.fromhex("1f8b08 00 00000000 00 ff")  # deflate; no name, no time, no system
+LAST_BLOCK = b"\x03\x00"  # an empty block that ends the compressed data
+FOOTER = struct.Struct("<LL")  # CRC-32 and length modulo 2^32 of what was compressed
 LEVEL = 1  # the fastest that still finds what there is to find in PNG and JPEG
 CHUNK = 1 << 20
 DAMAGE = (OSError, EOFError, zlib.error, cast(type[Exception], IsalError), tarfile.HeaderError)
@@ -33,21 +40,51 @@ class Writable(Protocol):
         """Take all of the bytes."""
 
 
-def end_of_archive() -> bytes:
-    """Return the gzip member with which every archive ends: two blocks of zeros."""
-    packer = isal_zlib.compressobj(LEVEL, isal_zlib.DEFLATED, GZIP)
-    return bytes(packer.compress(bytes(2 * BLOCK)) + packer.flush())
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """Length and CRC-32 of bytes before they were compressed: what a gzip footer is made of."""
+
+    n_bytes: int = 0
+    crc32: int = 0
+
+    def __add__(self, other: "Unpacked") -> "Unpacked":
+        """Return those of the bytes of both, one after another."""
+        crc32 = isal_zlib.crc32_combine(self.crc32, other.crc32, other.n_bytes)
+        return Unpacked(self.n_bytes + other.n_bytes, crc32)
+
+    def footer(self) -> bytes:
+        """Return the end of a gzip member."""
+        return FOOTER.pack(self.crc32, self.n_bytes & 0xFFFFFFFF)
 
 
-END = end_of_archive()
+END_OF_ARCHIVE = bytes(2 * BLOCK)
 
 
-class ImageMember:
-    """One gzip member under construction. Equal images in equal order give equal bytes."""
+def tail_of(pieces: Iterable[Unpacked]) -> bytes:
+    """Return what follows the blocks of the pieces in an archive: its end, compressed, and the footer of all."""
+    packer = isal_zlib.compressobj(LEVEL, isal_zlib.DEFLATED, RAW)
+    end = Unpacked(len(END_OF_ARCHIVE), isal_zlib.crc32(END_OF_ARCHIVE))
+    total = sum((*pieces, end), Unpacked())
+    return bytes(packer.compress(END_OF_ARCHIVE) + packer.flush()) + total.footer()
+
+
+def blocks(n_bytes: int) -> tuple[int, int]:
+    """Return where the compressed blocks of a piece of this length start and end."""
+    return len(HEADER), n_bytes - len(LAST_BLOCK) - FOOTER.size
+
+
+END = HEADER + tail_of([])
+"""A gzip member that makes an archive of a single piece, for whoever reads one."""
+
+
+class ImagePiece:
+    """One piece under construction. Equal images in equal order give equal bytes."""
 
     def __init__(self, stream: Writable) -> None:
         self._stream = stream
-        self._packer = isal_zlib.compressobj(LEVEL, isal_zlib.DEFLATED, GZIP)
+        self._packer = isal_zlib.compressobj(LEVEL, isal_zlib.DEFLATED, RAW)
+        self.unpacked = Unpacked()
+        stream.write(HEADER)
 
     def add(self, name: str, image: bytes) -> None:
         """Append one file: mode 0644, owner 0, time 0."""
@@ -56,10 +93,13 @@ class ImageMember:
         header = entry.tobuf(tarfile.PAX_FORMAT)  # plain ustar where the name fits it
         for data in (header, image, bytes(-len(image) % BLOCK)):
             self._stream.write(self._packer.compress(data))
+            crc32 = isal_zlib.crc32(data, self.unpacked.crc32)
+            self.unpacked = Unpacked(self.unpacked.n_bytes + len(data), crc32)
 
     def close(self) -> None:
-        """Finish the gzip member."""
-        self._stream.write(self._packer.flush())
+        """Finish the gzip member, its blocks on a whole byte."""
+        self._stream.write(self._packer.flush(isal_zlib.Z_SYNC_FLUSH))
+        self._stream.write(LAST_BLOCK + self.unpacked.footer())
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,13 @@ A publication makes the files from shards' pieces in this order; verification fi
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from string import ascii_lowercase
 
 import polars as pl
 
-from s1mm_assets.release.image_archives import END
+from s1mm_assets.release.image_archives import HEADER, Unpacked, blocks, tail_of
 from s1mm_assets.release.manifest import digest_of
 from s1mm_assets.release.settings import ReleaseSettings
 from s1mm_assets.tables import ReleaseFile
@@ -39,24 +39,34 @@ class Piece:
     n_bytes: int
     sha256: str
     n_rows: int
+    unpacked: Unpacked | None = None  # of an image archive
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The bytes of a piece from `start` to `end`."""
+
+    piece: Piece
+    start: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleasePart:
-    """One file of the release: the bytes from `start` to `end` of its pieces and its tail, joined."""
+    """One file of the release: the bytes from `start` to `end` of its head, its slices and its tail, joined."""
 
     path: str
-    pieces: tuple[Piece, ...]
-    tail: bytes
-    start: int
+    head: bytes = b""
+    slices: tuple[Slice, ...] = ()
+    tail: bytes = b""
+    start: int = 0
     end: int
-    n_rows: int | None
+    n_rows: int | None = None
 
     def made_from(self) -> str:
         """Digest of everything that the file's bytes follow from."""
-        return digest_of(
-            [*(piece.sha256 for piece in self.pieces), self.tail.hex(), str(self.start), str(self.end)]
-        )
+        slices = [f"{each.piece.sha256}:{each.start}:{each.end}" for each in self.slices]
+        return digest_of([self.head.hex(), *slices, self.tail.hex(), str(self.start), str(self.end)])
 
 
 def pieces_of(source: str, year: int, shard: str, files: pl.DataFrame) -> list[Piece]:
@@ -72,6 +82,9 @@ def pieces_of(source: str, year: int, shard: str, files: pl.DataFrame) -> list[P
             n_bytes=row.n_bytes,
             sha256=row.sha256,
             n_rows=row.n_rows,
+            unpacked=None
+            if row.unpacked_bytes is None or row.unpacked_crc32 is None
+            else Unpacked(row.unpacked_bytes, row.unpacked_crc32),
         )
         for row in rows
     ]
@@ -81,7 +94,7 @@ def layout(pieces: Iterable[Piece], settings: ReleaseSettings) -> list[ReleasePa
     """Return every file of the release that pieces are joined to, ordered by source, year and shard.
 
     Raises:
-        ValueError: A piece is there twice.
+        ValueError: A piece is there twice, or lacks what its archive's end is made of.
     """
     parts: list[ReleasePart] = []
     ordered = sorted(pieces, key=place)
@@ -98,7 +111,7 @@ def layout(pieces: Iterable[Piece], settings: ReleaseSettings) -> list[ReleasePa
         if source in settings.single_archive_sources:
             archives = {"images": own}
         for name, group in archives.items():
-            archive = whole(f"{source}/{name}.tar.gz", of("images", group), tail=END)
+            archive = image_archive(f"{source}/{name}.tar.gz", of("images", group))
             parts += cut(archive, settings.part_bytes)
     return parts
 
@@ -113,21 +126,43 @@ def of(media: str, pieces: Sequence[Piece]) -> list[Piece]:
     return [piece for piece in pieces if piece.media == media]
 
 
-def whole(path: str, pieces: Sequence[Piece], tail: bytes = b"") -> ReleasePart:
-    """Return the file that the pieces and the tail are joined to."""
+def whole(path: str, pieces: Sequence[Piece]) -> ReleasePart:
+    """Return the file that the pieces are joined to, as they are."""
     return ReleasePart(
         path=path,
-        pieces=tuple(pieces),
-        tail=tail,
-        start=0,
-        end=sum(piece.n_bytes for piece in pieces) + len(tail),
+        slices=tuple(Slice(piece, 0, piece.n_bytes) for piece in pieces),
+        end=sum(piece.n_bytes for piece in pieces),
         n_rows=sum(piece.n_rows for piece in pieces),
     )
 
 
+def image_archive(path: str, pieces: Sequence[Piece]) -> ReleasePart:
+    """Return the archive that the pieces' compressed blocks are joined to: one gzip member."""
+    slices = tuple(Slice(piece, *blocks(piece.n_bytes)) for piece in pieces)
+    tail = tail_of([unpacked_of(piece) for piece in pieces])
+    return ReleasePart(
+        path=path,
+        head=HEADER,
+        slices=slices,
+        tail=tail,
+        end=len(HEADER) + sum(each.end - each.start for each in slices) + len(tail),
+        n_rows=sum(piece.n_rows for piece in pieces),
+    )
+
+
+def unpacked_of(piece: Piece) -> Unpacked:
+    """Return what the archive's footer needs to know of a piece."""
+    if piece.unpacked is None:
+        raise ValueError(
+            f"{piece.name} of shard {piece.shard} was made by an older version: materialize hf_release "
+            f"for {piece.source}|{piece.year} again"
+        )
+    return piece.unpacked
+
+
 def text(path: str, content: bytes) -> ReleasePart:
     """Return a file that is not made of pieces."""
-    return ReleasePart(path=path, pieces=(), tail=content, start=0, end=len(content), n_rows=None)
+    return ReleasePart(path=path, head=content, end=len(content))
 
 
 def numbered(stem: str, pieces: Sequence[Piece]) -> Iterator[ReleasePart]:
@@ -150,10 +185,9 @@ def cut(archive: ReleasePart, part_bytes: int) -> Iterator[ReleasePart]:
         raise ValueError(f"{archive.path} would have {len(starts)} parts: part_bytes is too small")
     for i, start in enumerate(starts):
         first, second = divmod(i, len(ascii_lowercase))
-        yield ReleasePart(
+        yield replace(
+            archive,
             path=f"{archive.path}.part{ascii_lowercase[first]}{ascii_lowercase[second]}",
-            pieces=archive.pieces,
-            tail=archive.tail,
             start=start,
             end=min(start + part_bytes, archive.end),
             n_rows=None,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from s1mm_assets.release.image_archives import ImageMember
+from s1mm_assets.release.image_archives import ImagePiece
 from s1mm_assets.release.records import line_of
 from s1mm_assets.release.settings import ReleaseSettings
 from s1mm_assets.release.streamable import DataFile
@@ -31,7 +31,7 @@ class Pieces:
         self._streams = {
             medium: Measured(opened.enter_context(writer.file(name))) for medium, (name, _) in MEDIA.items()
         }
-        self._images = ImageMember(self._streams["images"])
+        self._images = ImagePiece(self._streams["images"])
         self._data = DataFile(cast(BinaryIO, self._streams["data"]), settings.row_group_rows)
         self._n_rows = 0
 
@@ -46,6 +46,7 @@ class Pieces:
         """Finish the files and describe them."""
         self._images.close()
         self._data.close()
+        unpacked = {"images": self._images.unpacked}
         return [
             ReleaseFile(
                 path=MEDIA[medium][1].format(source=source, year=year),
@@ -54,6 +55,8 @@ class Pieces:
                 n_bytes=stream.n_bytes,
                 sha256=stream.sha256.hexdigest(),
                 n_rows=self._n_rows,
+                unpacked_bytes=unpacked[medium].n_bytes if medium in unpacked else None,
+                unpacked_crc32=unpacked[medium].crc32 if medium in unpacked else None,
             )
             for medium, stream in self._streams.items()
         ]

@@ -200,13 +200,17 @@ def describe(part: ReleasePart, sha256: str) -> ManifestFile:
 
 def content(part: ReleasePart, open_piece: OpenPiece) -> Iterator[bytes]:
     """Yield the bytes of a file of the release, a chunk in memory at a time."""
-    offset = 0
-    for piece in part.pieces:
-        after = offset + piece.n_bytes
+    yield part.head[part.start : part.end]
+    offset = len(part.head)
+    for each in part.slices:
+        after = offset + each.end - each.start
         if offset < part.end and after > part.start:
-            for data in checked(piece, open_piece):
-                yield data[max(part.start - offset, 0) : max(part.end - offset, 0)]
-                offset += len(data)
+            first = each.start + max(part.start - offset, 0)
+            last = each.end - max(after - part.end, 0)
+            position = 0
+            for data in checked(each.piece, open_piece):
+                yield data[max(first - position, 0) : max(last - position, 0)]
+                position += len(data)
         offset = after
     yield part.tail[max(part.start - offset, 0) : max(part.end - offset, 0)]
 

@@ -1,7 +1,7 @@
 """The stage hf_release: what one shard gives to the release, in pieces that need only be joined.
 
 A shard with rows to release gives three files: `records.jsonl`, `images.tar.gz` (one gzip member without an
-end, see image_archives) and `data.parquet`. A shard without any gives none.
+end: see image_archives) and `data.parquet`. A shard without any gives none.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from s1mm_assets.release.settings import ReleaseSettings
 from s1mm_assets.stages import ShardReader, ShardWriter, Stage
 from s1mm_assets.tables import ReleaseFile, ReleaseRecord, frame_of
 
-VERSION = "1"
+VERSION = "2"
 METRIC_COLUMNS = (
     *("grounding", "caption_clip_score", "recaption_clip_score"),
     *("caption_pseudo_perplexity", "recaption_pseudo_perplexity"),

@@ -37,9 +37,10 @@ class ShardSetIOManager(dg.ConfigurableIOManager):
             StoreError: The upstream partition has not been materialized.
         """
         asset = context.asset_key.path[-1]
-        shard_set = self.store.pinned(asset, context.partition_key)
+        [partition] = (
+            context.asset_partition_keys
+        )  # a backfill's run has a range of one, and no partition_key
+        shard_set = self.store.pinned(asset, partition)
         if shard_set is None:
-            raise StoreError(
-                f"{asset} has not been materialized for {context.partition_key}: materialize it first"
-            )
+            raise StoreError(f"{asset} has not been materialized for {partition}: materialize it first")
         return shard_set

@@ -7,7 +7,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s1mm_assets.archives.arxiv import (
@@ -22,7 +22,7 @@ from s1mm_assets.archives.arxiv import (
     read_manifest,
 )
 from s1mm_assets.archives.limits import Refused
-from s1mm_assets_tests.archives.packing import PAPER, PDF, TEX, gz, tar, tar_gz
+from s1mm_assets_tests.archives.packing import PAPER, PDF, TEX, gz, header, tar, tar_gz
 
 SAMPLES = (
     Path(os.environ.get("S1MM_CORPUS", Path(__file__).parents[3] / "shared" / "corpus")) / "samples/arxiv"
@@ -75,6 +75,7 @@ def test_identifiers_of_all_eras(
         "9901011",
         "2301.1234",  # four digits after 1412
         "0704.00012",  # five before 1501
+        "0703.00001",
         "0703.0001",  # before the new scheme
         "2313.00001",  # month 13
         "hep-ph/0704001",  # after the old scheme
@@ -91,6 +92,7 @@ def test_what_is_no_identifier(text: str) -> None:
     assert parse_id(text) is None
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30))
 def test_any_text_is_an_identifier_or_not(text: str) -> None:
     """A canonical identifier reads as itself."""
@@ -100,6 +102,7 @@ def test_any_text_is_an_identifier_or_not(text: str) -> None:
         assert parse_id(arxiv_id.paper_id) is not None
 
 
+@settings(deadline=None)
 @given(st.integers(0, 99), st.integers(1, 12), st.integers(1, 999), st.sampled_from(["hep-ph", "math", "cs"]))
 def test_file_names_lead_back_to_the_identifier(yy: int, month: int, number: int, archive: str) -> None:
     for text in (f"{yy:02d}{month:02d}.{number:04d}", f"{yy:02d}{month:02d}.{number:05d}"):
@@ -165,6 +168,12 @@ def test_a_chunk_cut_short_is_refused(n_bytes: int) -> None:
 
     with pytest.raises(Refused):
         list(chunk_members(io.BytesIO(data[:n_bytes])))
+
+
+@pytest.mark.parametrize("size", [b"\x80" + b"\xff" * 11, b"77777777777\0"])
+def test_a_chunk_that_declares_what_cannot_be_is_refused(size: bytes) -> None:
+    with pytest.raises(Refused):
+        list(chunk_members(io.BytesIO(header(b"2301/2301.00001.gz", size))))
 
 
 def test_a_member_that_is_named_otherwise_is_a_delivery_too() -> None:

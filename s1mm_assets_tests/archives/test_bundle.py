@@ -276,6 +276,7 @@ def test_a_path_too_long_is_refused() -> None:
         ("paper.v2", b"\\documentstyle[12pt]{article}\r\\begin{document}", True),
         ("paper.txt", b"\\magnification=1200\n\\hsize=6in\nText \\bye", True),
         ("paper.tex", b"Text without a mark", True),
+        ("paper.tex", b"%!\n" + TEX, True),
         ("paper.TEX", b"%!TeX root = x.tex\n" + TEX, True),
         ("paper.tex", "\ufeff\\documentclass{a}".encode("utf-16-le"), True),
         ("README", b"Run \\def once. No TeX.", False),
@@ -308,9 +309,11 @@ def test_images_are_counted_by_content_and_names_fill_in() -> None:
 
 def test_auto_ignore_inside_a_living_paper_withdraws_nothing() -> None:
     """arXiv marks files that are not to be run on their own in the same way."""
-    bundle = open_bundle(tar_gz({**PAPER, "sec.tex": b"%auto-ignore\n\\section{One}"}))
+    beside = open_bundle(tar_gz({**PAPER, "sec.tex": b"%auto-ignore\n\\section{One}"}))
+    alone = open_bundle(gz(b"%auto-ignore\n" + TEX + b"% consent was withdrawn"))
 
-    assert (bundle.kind, bundle.rejection) == (Kind.LATEX, None)
+    assert (beside.kind, beside.rejection) == (Kind.LATEX, None)
+    assert (alone.kind, alone.rejection) == (Kind.LATEX, Rejection.NO_IMAGES)
 
 
 def test_nested_archives_are_laid_beside_themselves() -> None:
@@ -369,6 +372,21 @@ def test_a_zip_that_understates_its_sizes_is_counted_as_it_inflates() -> None:
         packed[start : start + 4] = struct.pack("<I", 100)
 
     assert open_bundle(bytes(packed), limits=SMALL).rejection in (Rejection.TOO_LARGE, Rejection.CORRUPT)
+
+
+def test_a_zip_of_too_many_members_is_not_listed() -> None:
+    """Its directory would take a hundred times its bytes as objects."""
+    packed = zipped({"a": b""})
+    start, end = packed.index(b"PK\x01\x02"), packed.index(b"PK\x05\x06")
+    directory = packed[start:end] * 50_000
+    closing = packed[end : end + 12] + struct.pack("<II", len(directory), start) + packed[end + 20 :]
+    tracemalloc.start()
+    bundle = open_bundle(packed[:start] + directory + closing)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert bundle.rejection is Rejection.TOO_LARGE
+    assert peak < 4 * len(directory)
 
 
 def test_gzip_that_holds_itself_ends() -> None:

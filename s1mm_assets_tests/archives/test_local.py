@@ -1,7 +1,7 @@
 """What file names and metadata.jsonl say of papers in a folder."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s1mm_assets.archives.local import (
@@ -49,6 +49,7 @@ def test_two_files_of_one_name_both_stay() -> None:
     }
 
 
+@settings(deadline=None)
 @given(
     st.sets(st.from_regex(r"\A([ab]/)?[xy](\.pdf|\.gz|\.tar\.gz|~)?(\.pdf|\.gz|\.tar\.gz)\Z"), max_size=12)
 )

@@ -10,10 +10,10 @@ from typing import Any, BinaryIO
 import polars as pl
 import pytest
 
-from s1mm_assets.archives import Delivery, Limits, SourceUnavailable, rejection_rate, stage, summary
+from s1mm_assets.archives import Delivery, Limits, rejection_rate, stage, summary
 from s1mm_assets.archives.arxiv import bare_metadata
 from s1mm_assets.archives.stage import InspectDelivery
-from s1mm_assets.stages import Failed, MapItems, map_here
+from s1mm_assets.stages import Failed, MapItems, SourceUnavailable, map_here
 from s1mm_assets.tables import Archive, Metadata, Rejection, schema_of
 from s1mm_assets_tests.archives.packing import PAPER, PDF, TEX, gz, tar_gz
 

@@ -11,7 +11,7 @@ from polars.testing import assert_frame_equal
 
 from s1mm_assets.filtering import DUPLICATES, find_duplicates
 from s1mm_assets.filtering.duplicates import in_natural_order, nearest_kept
-from s1mm_assets_tests.strategies import survivor_tables
+from s1mm_assets_tests.strategies import UNTIMED, survivor_tables
 
 
 def flipped(n_bits: int, start: int = 0) -> bytes:
@@ -67,6 +67,7 @@ def test_copies_share_the_fate_of_the_first() -> None:
     assert found(rows) == {"2.1": near, "3.1": near}
 
 
+@UNTIMED
 @given(survivor_tables(), st.randoms())
 def test_the_answer_does_not_depend_on_the_order(survivors: pl.DataFrame, random: Random) -> None:
     """Whatever order shards were read in, the same figures are kept."""
@@ -78,6 +79,7 @@ def test_the_answer_does_not_depend_on_the_order(survivors: pl.DataFrame, random
     assert_frame_equal(shuffled, find_duplicates(survivors, bits=32))
 
 
+@UNTIMED
 @given(survivor_tables(), st.integers(0, 60))
 def test_every_duplicate_is_near_a_kept_figure(survivors: pl.DataFrame, bits: int) -> None:
     """A duplicate names an earlier kept figure within reach, and kept figures are out of each other's reach."""
@@ -100,6 +102,7 @@ def distance(one: bytes, other: bytes) -> int:
     return (int.from_bytes(one, "big") ^ int.from_bytes(other, "big")).bit_count()
 
 
+@UNTIMED
 @given(st.integers(0, 2**32 - 1), st.integers(0, 12))
 def test_the_search_finds_what_comparing_all_finds(seed: int, bits: int) -> None:
     """Searching by bands leaves nothing out."""

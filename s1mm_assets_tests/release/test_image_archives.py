@@ -5,26 +5,50 @@ import hashlib
 import io
 import subprocess
 import tarfile
+import zlib
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from isal import isal_zlib
 
-from s1mm_assets.release.image_archives import END, ArchiveError, ImageMember, Joined, Member, members
+from s1mm_assets.release.image_archives import (
+    END,
+    HEADER,
+    ArchiveError,
+    ImagePiece,
+    Joined,
+    Member,
+    Unpacked,
+    blocks,
+    members,
+    tail_of,
+)
 
 IMAGES = {"a/f1_p1.png": b"1" * 700, "a/f1_p2.png": b"", "b/f1_p1.jpg": b"3" * 512}
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0/"), min_size=1, max_size=120)
 
 
-def piece(images: dict[str, bytes]) -> bytes:
+def packed(images: dict[str, bytes]) -> tuple[bytes, Unpacked]:
     stream = io.BytesIO()
-    member = ImageMember(stream)
+    written = ImagePiece(stream)
     for name, image in images.items():
-        member.add(name, image)
-    member.close()
-    return stream.getvalue()
+        written.add(name, image)
+    written.close()
+    return stream.getvalue(), written.unpacked
+
+
+def piece(images: dict[str, bytes]) -> bytes:
+    return packed(images)[0]
+
+
+def joined(*pieces: dict[str, bytes]) -> bytes:
+    written = [packed(images) for images in pieces]
+    inner = [content[slice(*blocks(len(content)))] for content, _ in written]
+    return HEADER + b"".join(inner) + tail_of([unpacked for _, unpacked in written])
 
 
 def listed(archive: bytes) -> list[Member]:
@@ -33,7 +57,7 @@ def listed(archive: bytes) -> list[Member]:
 
 def test_gnu_tar_reads_pieces_joined(tmp_path: Path) -> None:
     """Pieces and an end, one after another, are an archive without complaint; owner, mode and time are fixed."""
-    (tmp_path / "images.tar.gz").write_bytes(piece(IMAGES) + piece({"c/f1_p1.png": b"4"}) + END)
+    (tmp_path / "images.tar.gz").write_bytes(joined(IMAGES, {"c/f1_p1.png": b"4"}))
 
     tar = subprocess.run(
         ["tar", "tzvf", "images.tar.gz", "--utc"], cwd=tmp_path, capture_output=True, text=True, check=True
@@ -46,13 +70,45 @@ def test_gnu_tar_reads_pieces_joined(tmp_path: Path) -> None:
     assert all("1970-01-01 00:00" in line for line in tar.stdout.splitlines())
 
 
-@given(st.dictionaries(NAMES, st.binary(max_size=2000), max_size=4))
-def test_python_reads_what_was_written(images: dict[str, bytes]) -> None:
-    """tarfile gives every name and image back, long and non-ASCII names too."""
-    with tarfile.open(fileobj=io.BytesIO(piece(images) + END), mode="r:gz") as archive:
+@given(st.dictionaries(NAMES, st.binary(max_size=2000), max_size=4), st.integers(0, 4))
+@pytest.mark.parametrize("mode", ["r:gz", "r|gz"])
+def test_python_reads_what_was_written(mode: Any, images: dict[str, bytes], n_first: int) -> None:
+    """tarfile gives every name and image back, streaming too, long and non-ASCII names too."""
+    pieces = dict(list(images.items())[:n_first]), dict(list(images.items())[n_first:])
+    with tarfile.open(fileobj=io.BytesIO(joined(*pieces)), mode=mode) as archive:
         read = {entry.name: archive.extractfile(entry).read() for entry in archive}  # type: ignore[union-attr]
 
     assert read == {name.rstrip("/"): image for name, image in images.items()}
+
+
+@given(st.lists(st.binary(max_size=3000), max_size=4))
+def test_an_archive_is_one_gzip_member(images: list[bytes]) -> None:
+    """Its footer is that of the whole, however many pieces it was joined from; readers may stop after it."""
+    archive = joined(*[{f"a/f{i}_p1.png": image} for i, image in enumerate(images)])
+    unpacker = zlib.decompressobj(31)
+
+    content = unpacker.decompress(archive)
+
+    assert unpacker.eof  # the footer has been compared with the content
+    assert unpacker.unused_data == b""
+    assert content.endswith(bytes(1024))
+
+
+def test_lengths_beyond_four_gigabytes_add_up() -> None:
+    """A gzip footer has 32 bits for the length, a checksum of both needs all of them."""
+    zeros = Unpacked(1 << 20, zlib.crc32(bytes(1 << 20)))
+    total = zeros
+    for _ in range(13):
+        total += total
+    crc32 = 0
+    chunk = bytes(1 << 26)
+    for _ in range(128):
+        crc32 = isal_zlib.crc32(chunk, crc32)
+
+    assert total == Unpacked(1 << 33, crc32)
+    assert total.footer()[4:] == bytes(4)
+    assert total + zeros == Unpacked((1 << 33) + (1 << 20), isal_zlib.crc32(bytes(1 << 20), crc32))
+    assert zeros + total == total + zeros
 
 
 def test_equal_images_give_equal_bytes() -> None:
@@ -60,6 +116,7 @@ def test_equal_images_give_equal_bytes() -> None:
     assert piece(IMAGES) == piece(dict(IMAGES))
     assert piece(IMAGES)[:10] == bytes([0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 0xFF])
     assert gzip.decompress(END) == bytes(1024)
+    assert gzip.decompress(piece(IMAGES) + END) == gzip.decompress(joined(IMAGES))
 
 
 def test_members_are_read_with_their_digests() -> None:
@@ -73,7 +130,7 @@ def test_members_are_read_with_their_digests() -> None:
 
 def test_a_cut_anywhere_is_noticed() -> None:
     """No prefix of an archive passes for the whole."""
-    archive = piece(IMAGES) + END
+    archive = joined(IMAGES)
 
     for length in range(len(archive)):
         with pytest.raises(ArchiveError):

@@ -71,6 +71,8 @@ def test_pieces_are_joined_in_the_order_of_shards(pieces: Pieces, tmp_path: Path
     tar = subprocess.run(["tar", "tzf", str(archive)], capture_output=True, text=True, check=True)
     assert tar.stdout.splitlines() == paths_of(tmp_path / "release/arxiv/jsonl/2023.jsonl")
     assert tar.stderr == ""
+    with tarfile.open(archive, "r|gz") as stream:  # as WebDataset reads: it knows one gzip member
+        assert stream.getnames() == tar.stdout.splitlines()
 
 
 def test_a_source_may_have_one_archive(pieces: Pieces, tmp_path: Path) -> None:
@@ -119,6 +121,14 @@ def test_more_parts_than_names_are_refused(pieces: Pieces) -> None:
 
     with pytest.raises(ValueError, match="part_bytes is too small"):
         layout(huge, ReleaseSettings(part_bytes=1000))
+
+
+def test_a_piece_of_an_older_version_is_refused(pieces: Pieces) -> None:
+    """Without its checksum an archive has no footer: the message says what to do."""
+    old = [replace(piece, unpacked=None) for piece in pieces.pieces]
+
+    with pytest.raises(ValueError, match=r"materialize hf_release for arxiv\|2003 again"):
+        layout(old, ReleaseSettings())
 
 
 def test_nothing_to_release_is_a_release_too(tmp_path: Path) -> None:
@@ -283,6 +293,22 @@ def test_a_kill_at_any_step_leaves_no_half_release(
             pieces.publish(release)
         assert tree(release) == wholes[1]
         assert [path.name for path in release.parent.iterdir()] == ["release"]
+
+
+def test_what_an_interrupted_publication_left_does_not_slip_in(
+    pieces: Pieces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A release that is published after another was killed holds its own files alone."""
+    fewer = Pieces([])
+    fewer.pieces = [piece for piece in pieces.pieces if piece.source == "local"]
+    fewer._files = pieces._files
+    fewer.publish(tmp_path / "undisturbed")
+    with killed_after(9, monkeypatch), pytest.raises(Killed):
+        pieces.publish(tmp_path / "release")
+
+    fewer.publish(tmp_path / "release")
+
+    assert tree(tmp_path / "release") == tree(tmp_path / "undisturbed")
 
 
 def test_finished_files_are_not_written_again(

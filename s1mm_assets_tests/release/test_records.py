@@ -52,6 +52,7 @@ def test_odd_ids_become_safe_names(paper_id: str) -> None:
 @example("arxiv:math.GT/0309136#1.1", "local:math_GT_0309136#1.1")
 @example("local:hep-ph_0001001#1.1", "arxiv:hep-ph/0001001#1.1")
 @example("local:a.b#1.1", "local:a_b#1.1")
+@example("local:a.b#1.1", "biorxiv:a.b#1.1")
 @example("local:Ab#1.1", "local:ab#1.1")
 def test_two_figures_never_share_a_path(first: str, second: str) -> None:
     """Paths differ where figures do, also where upper and lower case are one."""

@@ -166,6 +166,18 @@ def test_a_figure_that_is_there_twice_is_refused(key: tuple[str, str]) -> None:
         make([Figure()], inputs=inputs)
 
 
+@pytest.mark.parametrize("key", [("recaptions", "recaptions"), ("quality_metrics", "metrics")])
+def test_a_rejection_of_either_table_counts(key: tuple[str, str]) -> None:
+    """A row that recaptions or metrics turned away is not released."""
+    inputs = tables_of([Figure()])
+    inputs[key] = inputs[key].with_columns(rejection=pl.lit("no_context"))
+
+    shard = make([Figure()], inputs=inputs)
+
+    assert shard.table("records")["rejection"].to_list() == ["no_context"]
+    assert shard.files == {}
+
+
 def test_a_paper_without_metadata_is_released_with_nulls() -> None:
     """Both ids are there, null; categories are an empty list."""
     inputs = tables_of([Figure(doi="10.1/x")])

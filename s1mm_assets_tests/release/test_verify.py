@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from s1mm_assets.release import ReleaseSettings, verify
-from s1mm_assets.release.image_archives import END, ImageMember
+from s1mm_assets.release.image_archives import END, ImagePiece
 from s1mm_assets.release.manifest import Manifest, load_manifest
+from s1mm_assets.release.streamable import DATA as STREAMABLE
 from s1mm_assets.release.streamable import DataFile, rows
 from s1mm_assets.release.verify import MAX_LISTED
 from s1mm_assets.resources.release_folder import LocalFolder
@@ -122,10 +125,10 @@ def edit_images(release: Path, edit: Callable[[dict[str, bytes]], list[tuple[str
     with tarfile.open(release / IMAGES) as archive:
         images = {entry.name: archive.extractfile(entry).read() for entry in archive}  # type: ignore[union-attr]
     with (release / IMAGES).open("wb") as stream:
-        member = ImageMember(stream)
+        piece = ImagePiece(stream)
         for name, image in edit(images):
-            member.add(name, image)
-        member.close()
+            piece.add(name, image)
+        piece.close()
         stream.write(END)
 
 
@@ -137,6 +140,12 @@ def edit_data(release: Path, edit: Callable[[list[dict[str, Any]]], list[dict[st
         for row in edited:
             file.add(row, row["image"]["bytes"])
         file.close()
+
+
+def rename_image(release: Path) -> None:
+    table = pq.read_table(release / DATA).to_pylist()
+    table[0]["image"]["path"] = "other.png"
+    pq.write_table(pa.Table.from_pylist(table, schema=STREAMABLE), release / DATA)
 
 
 def changed(line: bytes, **values: Any) -> bytes:
@@ -218,8 +227,8 @@ SEALED: dict[str, tuple[Damage, set[tuple[str, str]]]] = {
         {("unreadable", IMAGES), ("rows", IMAGES), ("image_missing", RECORDS)},
     ),
     "an archive without an end": (
-        lambda release: os.truncate(release / IMAGES, (release / IMAGES).stat().st_size - len(END)),
-        {("unreadable", IMAGES)},
+        lambda release: os.truncate(release / IMAGES, (release / IMAGES).stat().st_size - 20),
+        {("unreadable", IMAGES), ("rows", IMAGES), ("image_missing", RECORDS)},
     ),
     "no archive at all": (
         lambda release: (release / IMAGES).write_bytes(b"PK\3\4"),
@@ -245,6 +254,10 @@ SEALED: dict[str, tuple[Damage, set[tuple[str, str]]]] = {
         lambda release: edit_data(
             release, lambda rows: [{**rows[0], "image": {"bytes": b"x", "path": ""}}, *rows[1:]]
         ),
+        {("data_changed", DATA)},
+    ),
+    "a data row whose image has another name": (
+        rename_image,
         {("data_changed", DATA)},
     ),
     "no Parquet at all": (

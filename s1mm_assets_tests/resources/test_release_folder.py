@@ -1,5 +1,6 @@
 """Tests of s1mm_assets.resources.release_folder; its swaps are tested with publication."""
 
+import fcntl
 from pathlib import Path
 
 import pytest
@@ -64,11 +65,12 @@ def test_there_is_one_writer_at_a_time(tmp_path: Path) -> None:
         assert folder.files() == {}
 
 
-def test_a_folder_that_was_dropped_meanwhile_is_not_written(tmp_path: Path) -> None:
+def test_a_folder_that_was_dropped_meanwhile_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The lock must be on the folder that stands, not on one that the last writer has just removed."""
     release = ReleaseFolder(path=str(tmp_path / "release"))
+    monkeypatch.setattr(fcntl, "flock", lambda handle, how: release.discard_building())
 
-    with release.building():
-        release.discard_building()
-        with release.building() as folder:
-            assert folder.root.is_dir()
+    with pytest.raises(ReleaseFolderError, match="another process"), release.building():
+        pass

@@ -12,10 +12,8 @@ from s1mm_assets.extraction.latex import conditionals, environments
 from s1mm_assets.extraction.latex.conditionals import PRIMITIVES
 from s1mm_assets.extraction.latex.expand import (
     MAX_FILE_DEPTH,
-    MAX_FILES,
     PROTECTED,
     Environment,
-    Frame,
     Handler,
     Reader,
     expand_macro,
@@ -96,19 +94,14 @@ def enter_file(reader: Reader, name: str, folder: str | None) -> bool:
         reader.out.add("\\input{" + name.strip()[:200] + "}")
         return False
     open_files = [frame.file for frame in reader.frames if frame.file is not None]
-    if path in open_files or len(open_files) >= MAX_FILE_DEPTH or reader.files_read >= MAX_FILES:
-        reader.warn(f"input not followed: {path[:100]}")
-        return False
     text = reader.tree.text(path)
     body = _DOCUMENT.search(text) if reader.in_document else None
-    if reader.expanded_chars < len(text) and reader.files_read > 50:
-        reader.warn("too much input")
-        return False
-    reader.files_read += 1
-    reader.frames.append(
-        Frame(text, body.end() if body else 0, path, [folder] if folder is not None else None)
-    )
-    return True
+    is_allowed = path not in open_files and len(open_files) < MAX_FILE_DEPTH
+    folders_inside = [folder] if folder is not None else None
+    if is_allowed and reader.enter(text, body.end() if body else 0, path, folders_inside):
+        return True
+    reader.warn(f"input not followed: {path[:100]}")
+    return False
 
 
 def if_file_exists(reader: Reader, command: str) -> None:
@@ -251,10 +244,7 @@ def let(reader: Reader, command: str) -> None:
     frame.pos = second.end() if second else pos + 1
     if second is None or first[1] in PROTECTED:
         return
-    if second[1] in reader.macros:
-        reader.define(first[1], reader.macros[second[1]])
-    else:
-        reader.define(first[1], macro("\\" + second[1]))
+    reader.alias(first[1], second[1])
 
 
 def new_environment(reader: Reader, command: str) -> None:
@@ -400,7 +390,7 @@ def graphics_path(reader: Reader, command: str) -> None:
         return
     given = reader.plain(given)
     folders = re.findall(r"\{\s*([^{}]*?)\s*\}", given) or [given.strip()]
-    reader.graphics_folders = tuple(folders[:200])
+    reader.graphics_folders = tuple(folders[:40])
 
 
 def graphics_extensions(reader: Reader, command: str) -> None:
@@ -471,73 +461,73 @@ def discard_argument(reader: Reader, command: str) -> None:
     reader.group()
 
 
-def _table() -> dict[str, Handler]:
-    table: dict[str, Handler] = {
-        "begin": environments.begin,
-        "end": environments.end,
-        "bye": plain_end,
-        "maketitle": make_title,
-        "teaser": teaser,
-        "enddocument": plain_end,
-        "@float": environments.at_float,
-        "@dblfloat": environments.at_float,
-        "end@float": environments.end_at_float,
-        "end@dblfloat": environments.end_at_float,
-        "let": let,
-        "newif": conditionals.new_switch,
-        "else": conditionals.other_branch,
-        "or": conditionals.other_branch,
-        "fi": conditionals.end_conditional,
-        "IfFileExists": if_file_exists,
-        "InputIfFileExists": if_file_exists,
-        "endinput": end_input,
-        "includeonly": include_only,
-        "usepackage": use_package,
-        "appendix": appendix,
-        "par": paragraph_end,
-        "label": label,
-        "graphicspath": graphics_path,
-        "DeclareGraphicsExtensions": graphics_extensions,
-        "verb": verb,
-        "c@figure": counter_register,
-        "c@section": counter_register,
-    }
-    families: dict[Handler, str] = {
-        input_file: "input include subfile subfileinclude",
-        import_file: "import subimport includefrom inputfrom subincludefrom subinputfrom",
-        document_class: "documentclass documentstyle",
-        new_command: "newcommand renewcommand providecommand DeclareRobustCommand newrobustcmd renewrobustcmd",
-        tex_def: "def gdef edef xdef",
-        document_command: "NewDocumentCommand RenewDocumentCommand ProvideDocumentCommand DeclareDocumentCommand",
-        new_environment: "newenvironment renewenvironment NewDocumentEnvironment RenewDocumentEnvironment",
-        verbatim_environment: "lstnewenvironment DefineVerbatimEnvironment newtcblisting newminted",
-        exclude_comment: "excludecomment includecomment",
-        counter: "setcounter addtocounter stepcounter refstepcounter numberwithin counterwithin counterwithout "
-        "@addtoreset @removefromreset",
-        heading: "chapter section subsection subsubsection paragraph subparagraph",
-        reference: " ".join(REFERENCES),
-        graphics: " ".join(GRAPHICS_COMMANDS),
-        environments.caption: "caption captionof figcaption subcaption ffigbox captionbox",
-        environments.figure_word: "figure midinsert topinsert pageinsert",
-        environments.end_figure_word: "endfigure endinsert",
-        code_file: "lstinputlisting verbatiminput inputminted VerbatimInput",
-        metadata: "title author authors affiliation abstract Title Author shorttitle icmltitle icmlauthor name "
-        "address thanks keywords icmltitlerunning",
-        conditionals.conditional: " ".join(PRIMITIVES),
-        conditionals.named_switch: "newtoggle newbool newboolean provideboolean providebool toggletrue togglefalse "
-        "booltrue boolfalse setboolean setbool settoggle providetoggle",
-        conditionals.two_branches: "ifthenelse iftoggle ifbool @ifundefined ifdef ifcsdef ifundef IfBooleanTF "
-        "IfBooleanT IfBooleanF IfValueTF IfValueT IfNoValueTF IfNoValueT IfNoValueF ifblank ifstrequal "
-        "@ifpackageloaded @ifclassloaded",
-        drop: "long global protected outer makeatletter makeatother",
-        discard_argument: "hypersetup captionsetup geometry pgfplotsset tikzset lstset lstdefinestyle newtheorem",
-    }
-    for handler, names in families.items():
-        table.update(dict.fromkeys(names.split(), handler))
-    return table
+_SINGLE: dict[str, Handler] = {
+    "begin": environments.begin,
+    "end": environments.end,
+    "bye": plain_end,
+    "maketitle": make_title,
+    "teaser": teaser,
+    "enddocument": plain_end,
+    "@float": environments.at_float,
+    "@dblfloat": environments.at_float,
+    "end@float": environments.end_at_float,
+    "end@dblfloat": environments.end_at_float,
+    "let": let,
+    "newif": conditionals.new_switch,
+    "else": conditionals.other_branch,
+    "or": conditionals.other_branch,
+    "fi": conditionals.end_conditional,
+    "IfFileExists": if_file_exists,
+    "InputIfFileExists": if_file_exists,
+    "endinput": end_input,
+    "includeonly": include_only,
+    "usepackage": use_package,
+    "appendix": appendix,
+    "par": paragraph_end,
+    "label": label,
+    "graphicspath": graphics_path,
+    "DeclareGraphicsExtensions": graphics_extensions,
+    "verb": verb,
+    "c@figure": counter_register,
+    "c@section": counter_register,
+}
 
+_FAMILIES: dict[Handler, str] = {
+    input_file: "input include subfile subfileinclude",
+    import_file: "import subimport includefrom inputfrom subincludefrom subinputfrom",
+    document_class: "documentclass documentstyle",
+    new_command: "newcommand renewcommand providecommand DeclareRobustCommand newrobustcmd renewrobustcmd",
+    tex_def: "def gdef edef xdef",
+    document_command: "NewDocumentCommand RenewDocumentCommand ProvideDocumentCommand DeclareDocumentCommand",
+    new_environment: "newenvironment renewenvironment NewDocumentEnvironment RenewDocumentEnvironment",
+    verbatim_environment: "lstnewenvironment DefineVerbatimEnvironment newtcblisting newminted",
+    exclude_comment: "excludecomment includecomment",
+    counter: "setcounter addtocounter stepcounter refstepcounter numberwithin counterwithin counterwithout "
+    "@addtoreset @removefromreset",
+    heading: "chapter section subsection subsubsection paragraph subparagraph",
+    reference: " ".join(REFERENCES),
+    graphics: " ".join(GRAPHICS_COMMANDS),
+    environments.caption: "caption captionof figcaption subcaption ffigbox captionbox",
+    environments.figure_word: "figure midinsert topinsert pageinsert",
+    environments.end_figure_word: "endfigure endinsert",
+    code_file: "lstinputlisting verbatiminput inputminted VerbatimInput",
+    metadata: "title author authors affiliation abstract Title Author shorttitle icmltitle icmlauthor name "
+    "address thanks keywords icmltitlerunning",
+    conditionals.conditional: " ".join(PRIMITIVES),
+    conditionals.named_switch: "newtoggle newbool newboolean provideboolean providebool toggletrue togglefalse "
+    "booltrue boolfalse setboolean setbool settoggle providetoggle",
+    conditionals.two_branches: "ifthenelse iftoggle ifbool @ifundefined ifdef ifcsdef ifundef IfBooleanTF "
+    "IfBooleanT IfBooleanF IfValueTF IfValueT IfNoValueTF IfNoValueT IfNoValueF ifblank ifstrequal "
+    "@ifpackageloaded @ifclassloaded",
+    drop: "long global protected outer makeatletter makeatother",
+    discard_argument: "hypersetup captionsetup geometry pgfplotsset tikzset lstset lstdefinestyle newtheorem",
+}
 
-HANDLERS = _table()
+HANDLERS: dict[str, Handler] = {
+    **_SINGLE,
+    **{name: handler for handler, names in _FAMILIES.items() for name in names.split()},
+}
+"""What each steering command does."""
 
 _NOT_A_REASON = frozenset(
     """par verb begin end drop long global protected outer makeatletter makeatother let def gdef edef xdef

@@ -262,7 +262,6 @@ def close_collector(reader: Reader) -> None:
     outer.length += closed.length
     for mark in closed.marks:
         mark.pos += offset
-        mark.piece += pieces
         outer.marks.append(mark)
     if closed.holds_graphics and outer.graphics_piece < 0:
         outer.graphics_piece, outer.graphics_pos = pieces, offset

@@ -14,12 +14,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from s1mm_assets.extraction.latex.lexing import CONTROL, Work, argument, group, optional, skip_space
-from s1mm_assets.extraction.latex.macros import Macro, ends_in_control_word, read_arguments, substitute
+from s1mm_assets.extraction.latex.macros import Macro, ends_in_control_word, macro, read_arguments, substitute
 from s1mm_assets.extraction.latex.source import SourceTree
 
 MAX_FRAMES = 120
 MAX_EXPANSIONS = 30_000
 MAX_FILES = 1_000
+MAX_INPUT_CHARS = 40_000_000  # of all files, each time they are read
 MAX_FILE_DEPTH = 24
 
 Handler = Callable[["Reader", str], None]
@@ -50,9 +51,8 @@ class Mark:
     """Something met at a position of the text that is being put together."""
 
     pos: int
-    kind: str  # ref, label, break, heading, float
+    kind: str  # ref, break, heading, float
     value: str = ""
-    piece: int = 0  # index of the piece that starts here
 
 
 @dataclass(slots=True)
@@ -77,7 +77,7 @@ class Collector:
 
     def mark(self, kind: str, value: str = "") -> None:
         """Note something at the current end."""
-        self.marks.append(Mark(self.length, kind, value, len(self.pieces)))
+        self.marks.append(Mark(self.length, kind, value))
 
 
 @dataclass(slots=True)
@@ -113,7 +113,7 @@ class Reader:
         self.steers = steers  # whether a text begins or ends an environment that steers
         self.builtin = handlers
         self.handlers: dict[str, Handler] = dict(handlers)
-        self.steering = names  # names that make a macro worth expanding
+        self.steering = set(names)  # names that make a macro worth expanding
         self.macros: dict[str, Macro] = {}
         self.waiting: dict[str, list[str]] = {}
         self.environments: dict[str, Environment] = {}
@@ -130,12 +130,11 @@ class Reader:
         self.extensions: tuple[str, ...] = ()
         self.metadata: dict[str, list[str]] = {}
         self.warnings: list[str] = []
-        self.work = Work(
-            sum(len(data) for path, data in tree.members.items() if path.endswith((".tex", ".ltx")))
-        )
+        self.work = Work()
         self.expansions = 0
         self.expanded_chars = 2_000_000
         self.files_read = 0
+        self.input_chars_left = MAX_INPUT_CHARS
         self.main_folder = ""
         self.only: set[str] | None = None  # \includeonly
         self.in_document = False
@@ -176,6 +175,16 @@ class Reader:
                 if start < len(text):
                     self.out.add(text[start:])
                 self.leave_frame()
+
+    def enter(self, text: str, start: int, file: str, folders: list[str] | None = None) -> bool:
+        """Read a file's text next; says no where the paper has had its share."""
+        if self.files_read >= MAX_FILES or self.input_chars_left < len(text):
+            return False
+        self.files_read += 1
+        self.input_chars_left -= len(text)
+        self.work.grant(len(text))
+        self.frames.append(Frame(text, start, file, folders))
+        return True
 
     def leave_frame(self) -> None:
         """Go back to the text that read the current one."""
@@ -256,6 +265,24 @@ class Reader:
             for used in defined.names:
                 if used not in self.builtin:
                     self.waiting.setdefault(used, []).append(name)
+
+    def alias(self, name: str, target: str) -> None:
+        r"""Take \\let: the name keeps what the target means now, whatever is done to the target later."""
+        if target in self.macros:
+            self.define(name, self.macros[target])
+        elif target in self.builtin:
+            handler = self.builtin[target]
+            self.macros.pop(name, None)
+            self.handlers[name] = lambda reader, _: handler(reader, target)
+            if target in self.steering:
+                self.steering.add(name)
+                self._wake(name)
+        elif target in self.steering:
+            self.define(name, macro("\\" + target))
+        else:
+            self.macros[name] = macro("\\" + target)
+            if self.handlers.get(name) is expand_macro:
+                del self.handlers[name]
 
     def matters(self, defined: Macro) -> bool:
         """Whether a macro has to be expanded to read the paper's figures and references right."""

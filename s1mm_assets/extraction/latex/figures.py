@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from s1mm_assets.extraction.latex.environments import is_other_float
 from s1mm_assets.extraction.latex.expand import Float
 from s1mm_assets.extraction.latex.graphics import GRAPHICS_COMMANDS, Graphic, read_graphics
-from s1mm_assets.extraction.latex.lexing import CONTROL, Work, argument, group, options, skip_space
+from s1mm_assets.extraction.latex.lexing import CONTROL, Work, group, options, skip_space
 
 MAX_DEPTH = 12
 MAX_ITEMS = 3_000
@@ -97,7 +97,12 @@ _STRONG_FIRST = (
     "input",
     "verbatim",
 )
-_NOISE = re.compile(r"\\[a-zA-Z@]+\*?(?:\s*\[[^\]]*\])?|\{[^{}]{0,40}\}|[^a-zA-Z0-9]")
+_LAYOUT = re.compile(
+    r"\\(?:begin|end)\s*\{[^{}]*\}|\[[^\[\]]*\]|\\(?:vspace|hspace|setlength|vskip|hskip|addtolength)\*?\s*(?:\{[^{}]*\})*|"
+    r"\\(?:centering|par|small|footnotesize|noindent|hfill|vfill|linewidth|textwidth|columnwidth|normalsize|"
+    r"tiny|newpage|clearpage|leavevmode|medskip|bigskip|smallskip|quad|qquad|protect|ContinuedFloat)\b"
+)
+_WORD = re.compile(r"\\?[a-zA-Z]+")
 _TYPED_CAPTION = re.compile(r"\bFig(?:ure|\.)?[\s~]*(?:\\[a-zA-Z]+\s*)?([A-Z]?\.?\d{1,3})\b[\s.:}]*")
 
 
@@ -132,7 +137,6 @@ class Figure:
     panels: list[Panel] = field(default_factory=list)
     imageless: list[Panel] = field(default_factory=list)  # panels that are parts of the figure's one image
     is_numbered: bool = True
-    typed_number: str | None = None
 
 
 @dataclass(slots=True)
@@ -514,8 +518,8 @@ def _drawn_by(parser: FloatParser) -> str | None:
             rest.append(parser.text[copied:start])
             copied = end
     rest.append(parser.text[copied:])
-    words = _NOISE.sub("", "".join(rest)[:5_000])
-    return "typeset" if len(words) > 25 else None
+    words = _WORD.findall(_LAYOUT.sub(" ", "".join(rest)[:5_000]))
+    return "typeset" if len(words) > 8 else None
 
 
 def labels_in(raw: str) -> list[str]:
@@ -541,6 +545,3 @@ def says_something(raw: str) -> bool:
 
 def _ascii_share(text: str) -> float:
     return sum(c < "\x7f" for c in text) / max(len(text), 1)
-
-
-__all__ = ["Figure", "FloatContent", "Panel", "argument", "read_float", "typed_number"]

@@ -100,8 +100,15 @@ class Finder:
     declared: tuple[str, ...] = ()
     folded: dict[str, list[str]] = field(default_factory=dict)
     is_dvi: bool = False
+    bases: set[str] = field(default_factory=set)  # base names of members, with and without extensions
+    lookups_left: int = 1_000_000
 
     def __post_init__(self) -> None:
+        for path in self.members:
+            base = posixpath.basename(path).lower()
+            while base and base not in self.bases:
+                self.bases.add(base)
+                base = posixpath.splitext(base)[0]
         for path in sorted(self.members):
             self.folded.setdefault(path.lower(), []).append(path)
 
@@ -110,7 +117,12 @@ class Finder:
         name = clean_path(written)
         if not name:
             return None, None
+        if not self._has_a_chance(name):
+            return None, None
         places = self._places(folders, file)
+        self.lookups_left -= 40 * len(places)
+        if self.lookups_left < 0:
+            places = places[:2]
         found: list[str] = []
         for place in places:
             for extension in self._extensions(name):
@@ -122,6 +134,13 @@ class Finder:
         if len(found) > 1:
             return found[0], "also: " + ", ".join(found[1:5])
         return found[0], None
+
+    def _has_a_chance(self, name: str) -> bool:
+        """Whether any member, in any folder, has this base name: most names of missing files have none."""
+        base = posixpath.basename(name).lower()
+        stem = posixpath.splitext(base)[0]
+        tries = (base, stem, stem + "-eps-converted-to", base + "-eps-converted-to")
+        return any(each in self.bases for each in tries)
 
     def is_image(self, path: str) -> bool:
         """Whether a member can be an image: TeX sources are not, even where their name fits."""

@@ -20,8 +20,12 @@ class Work:
 
     __slots__ = ("left",)
 
-    def __init__(self, source_chars: int) -> None:
-        self.left = 500_000 + 24 * source_chars
+    def __init__(self) -> None:
+        self.left = 500_000
+
+    def grant(self, source_chars: int) -> None:
+        """Allow the searches that a source of this length may need."""
+        self.left += 24 * source_chars
 
     @property
     def is_spent(self) -> bool:

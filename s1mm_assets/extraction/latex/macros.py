@@ -11,7 +11,6 @@ from s1mm_assets.extraction.latex.lexing import (
     CONTROL,
     Work,
     argument,
-    bracket_end,
     group,
     optional,
     skip_space,
@@ -230,19 +229,3 @@ def read_environment(
     if opening is None or closing is None:
         return None
     return named[0].strip(), macro(opening[0], parameters), closing[0], closing[1]
-
-
-__all__ = [
-    "NO_VALUE",
-    "Macro",
-    "Parameter",
-    "bracket_end",
-    "ends_in_control_word",
-    "macro",
-    "read_arguments",
-    "read_def",
-    "read_document_command",
-    "read_environment",
-    "read_newcommand",
-    "substitute",
-]

@@ -21,8 +21,8 @@ MAX_MENTIONS = 200  # of one figure
 Mention = dict[str, str | bool | None]
 _BLANK_LINE = re.compile(r"\n[ \t]*\n\s*")
 _TYPED = re.compile(
-    r"\b[Ff]ig(?:ure|\.)?s?\b\.?[\s~\\]*(?:\\[a-zA-Z]+\s*)?\(?([A-Z]?\.?\d{1,3})\b"
-    r"((?:\s*[a-h]?\s*(?:,|and|&|\\&|--?|to)[\s~]*\d{1,3}\b){0,6})"
+    r"\b[Ff]ig(?:ure|\.)?s?\b\.?[\s~\\]{0,9}(?:\\[a-zA-Z]+\s{0,9})?\(?([A-Z]?\.?\d{1,3})\b"
+    r"((?:\s{0,9}[a-h]?\s{0,9}(?:,|and|&|\\&|--?|to)[\s~]{0,9}\d{1,3}\b){0,6})"
 )
 _NUMBER = re.compile(r"(,|and|&|--?|to)[\s~]*(\d{1,3})")
 

@@ -18,6 +18,7 @@ _SEPARATORS = re.compile(r"\\(?:and|And|AND)\b|\\quad\b|\\qquad\b|;")
 _SUPERSCRIPT = re.compile(
     r"\$\s*(?:\^|_|\{\}|\\dag|\\ast|\*)[^$]{0,80}\$|\^\{[^{}]*\}|\$\\(?:dagger|ddagger|ast|star)\$"
 )
+_BLANKS = re.compile(r"\s{2,}")
 _NOT_A_NAME = re.compile(
     r"univers|institut|departm|laborator|school|college|center|centre|@|http|\d{3,}|collaboration member|faculty",
     re.IGNORECASE,
@@ -26,7 +27,7 @@ _NOT_A_NAME = re.compile(
 
 def title(raw: list[str], writer: Writer) -> str | None:
     """The paper's title as text."""
-    for candidate in raw:
+    for candidate in (given[:5_000] for given in raw):
         text = writer.text(
             re.sub(r"\\thanks\s*\{(?:[^{}]|\{[^{}]*\})*\}|\\\\(?:\[[^\]]*\])?", " ", candidate)
         )
@@ -48,7 +49,8 @@ def authors(raw: list[str], writer: Writer) -> list[str]:
     """The paper's authors, in order; empty where the source's way of naming them is not understood."""
     names: list[str] = []
     for given in raw[:MAX_AUTHORS]:
-        text = _SUPERSCRIPT.sub(" ", _MARKS.sub(" ", given[:20_000]))
+        folded = _BLANKS.sub(lambda m: "\n\n" if m[0].count("\n") > 1 else " ", given[:20_000])
+        text = _SUPERSCRIPT.sub(" ", _MARKS.sub(" ", folded))
         for part in _SEPARATORS.split(text):
             first_line = re.split(r"\\\\|\\affil\b|\n[ \t]*\n", part.strip(), maxsplit=1)[0]
             plain = _SUPERSCRIPT.sub(" ", writer.text(first_line))

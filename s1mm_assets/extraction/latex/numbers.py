@@ -4,7 +4,6 @@ Belongs here: counters, their resets and formats, and what \appendix means in th
 """
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 _LEVELS = ("chapter", "section", "subsection", "subsubsection")
@@ -179,6 +178,3 @@ def formatted(style: str, value: int) -> str:
 def letter(index: int) -> str:
     """The letter of a panel: a, b … z, then nothing."""
     return chr(ord("a") + index - 1) if 1 <= index <= 26 else ""
-
-
-Numbered = Callable[[Counters], None]

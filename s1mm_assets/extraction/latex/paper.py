@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from s1mm_assets.extraction.latex import environments, mentions, metadata, source
 from s1mm_assets.extraction.latex.commands import HANDLERS, STEERING
-from s1mm_assets.extraction.latex.expand import Float, Frame, Reader
+from s1mm_assets.extraction.latex.expand import Float, Reader
 from s1mm_assets.extraction.latex.figures import Figure, FloatContent, Panel, read_float, typed_number
 from s1mm_assets.extraction.latex.graphics import Finder, Graphic
 from s1mm_assets.extraction.latex.mentions import Body, Mention, keys_in
@@ -102,7 +102,7 @@ def _read(members: Mapping[str, bytes]) -> LatexPaper:
     if not text.strip():
         return LatexPaper(main_file=main, rejection=Rejection.UNDECODABLE, evidence=f"{main} holds no text")
     reader.main_folder = posixpath.dirname(main)
-    reader.frames.append(Frame(text, 0, main))
+    reader.enter(text, 0, main)
     reader.run()
     while len(reader.collectors) > 1:
         environments.close_collector(reader)

@@ -27,7 +27,9 @@ from s1mm_assets.extraction.latex.symbols import ACCENTS, SYMBOLS, UNITS
 
 MAX_SOURCE_CHARS = 40_000
 MAX_DEPTH = 24
-MAX_EXPANSIONS = 3_000
+MAX_EXPANSIONS = 3_000  # in one text
+MAX_EXPANDED_CHARS = 60_000  # in one text
+MAX_EXPANDED_CHARS_OF_PAPER = 4_000_000
 
 _TOKEN = re.compile(r"\\([a-zA-Z@]+|.)|(\$\$?)|[{}~]|``|''|---?|\?`|!`|\n[ \t]*\n", re.DOTALL)
 _MATH_END = re.compile(r"\\.|\$\$?", re.DOTALL)
@@ -96,13 +98,23 @@ class Writer:
     work: Work
     numbers: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # label → (kind, number)
     expansions: int = 0
+    chars_left: int = 0  # that macros may still add to this text
+    paper_chars_left: int = MAX_EXPANDED_CHARS_OF_PAPER
     cut_something: bool = False
 
     def text(self, raw: str) -> str:
         """Return readable text: white space folded, maths as ``$…$``, citations and footnotes gone."""
         self.expansions = 0
+        self.chars_left = min(MAX_EXPANDED_CHARS, self.paper_chars_left)
         self.cut_something = False
         return self._tidy("".join(self.pieces(raw[:MAX_SOURCE_CHARS], 0)))
+
+    def _may_add(self, body: str) -> bool:
+        """Whether the replacement text of one more macro is within what one text and one paper may cost."""
+        self.expansions += 1
+        self.chars_left -= len(body)
+        self.paper_chars_left -= len(body)
+        return self.expansions <= MAX_EXPANSIONS and self.chars_left >= 0
 
     def _tidy(self, text: str) -> str:
         if self.cut_something or "  " in text:
@@ -165,12 +177,11 @@ class Writer:
 
     def _word(self, name: str, text: str, pos: int, out: list[str], depth: int) -> int:
         called = self.macros.get(name)
-        if called is not None and depth < MAX_DEPTH and self.expansions < MAX_EXPANSIONS:
+        if called is not None and depth < MAX_DEPTH and self.chars_left > 0:
             got = read_arguments(called, text, pos, self.work)
             if got is not None:
-                self.expansions += 1
                 body = substitute(called.body, got[0])
-                if len(body) < MAX_SOURCE_CHARS:
+                if self._may_add(body):
                     out.extend(self.pieces(body, depth + 1))
                 after = got[1] if called.parameters else skip_space(text, got[1])
                 if body.endswith("\\xspace") and text[after : after + 1] not in _NO_XSPACE:
@@ -264,13 +275,14 @@ class Writer:
             pos = 0
             for match in CONTROL.finditer(content):
                 called = self.macros.get(match[1])
-                if called is None or match.start() < pos or self.expansions > MAX_EXPANSIONS:
+                if called is None or match.start() < pos or self.chars_left <= 0:
                     continue
                 got = read_arguments(called, content, match.end(), self.work)
                 if got is None:
                     continue
-                self.expansions += 1
                 body = substitute(called.body, got[0])
+                if not self._may_add(body):
+                    return content
                 if ends_in_control_word(body) and content[got[1] : got[1] + 1].isalpha():
                     body += " "
                 pieces += [content[pos : match.start()], body]

@@ -164,12 +164,6 @@ def _comment_end(text: str, at: int, copied: int) -> int:
     return following
 
 
-def without_rest(text: str) -> str:
-    r"""Drop what stands after ``\end{document}``."""
-    end = text.find("\\end{document}")
-    return text[: end + len("\\end{document}")] if end >= 0 else text
-
-
 @dataclass(slots=True)
 class SourceTree:
     """The text files of one bundle, decoded and freed of comments when they are first asked for."""
@@ -178,7 +172,6 @@ class SourceTree:
     declared: str | None = None
     texts: dict[str, str] = field(default_factory=dict)
     encodings: dict[str, str] = field(default_factory=dict)
-    folded: dict[str, str] = field(default_factory=dict)
 
     def text(self, path: str) -> str:
         """Return a member's text without comments."""

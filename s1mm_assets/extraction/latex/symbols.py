@@ -1,5 +1,7 @@
 """Tables: what accents, symbols and units look like in Unicode."""
 
+from pylatexenc import latex2text
+
 ACCENTS = {
     "`": "\u0300",
     "'": "\u0301",
@@ -18,79 +20,27 @@ ACCENTS = {
     "b": "\u0331",
 }
 
-SYMBOLS = {
-    "aa": "å",
-    "AA": "Å",
-    "ae": "æ",
-    "AE": "Æ",
-    "oe": "œ",
-    "OE": "Œ",
-    "o": "ø",
-    "O": "Ø",
-    "ss": "ß",
-    "l": "ł",
-    "L": "Ł",
-    "i": "ı",
-    "j": "ȷ",
-    "dh": "ð",
-    "DH": "Ð",
-    "th": "þ",
-    "TH": "Þ",
-    "dj": "đ",
-    "DJ": "Đ",
-    "ng": "ŋ",
-    "NG": "Ŋ",
+OWN_SYMBOLS = {
     "S": "§",
     "P": "¶",
     "pounds": "£",
     "euro": "€",
-    "texteuro": "€",
     "copyright": "©",
-    "textcopyright": "©",
-    "textregistered": "®",
-    "texttrademark": "™",
-    "dag": "†",
     "ddag": "‡",
-    "textdagger": "†",
-    "dots": "…",
-    "ldots": "…",
-    "textellipsis": "…",
-    "cdots": "⋯",
-    "textdegree": "°",
     "degree": "°",
     "degr": "°",
     "degrees": "°",
-    "textmu": "µ",
     "micron": "µm",
-    "textpm": "±",
-    "texttimes": "×",
-    "textasciitilde": "~",
     "textasciicircum": "^",
-    "textbackslash": "\\",
     "textbar": "|",
     "textless": "<",
     "textgreater": ">",
     "textunderscore": "_",
-    "textendash": "–",
-    "textemdash": "—",
-    "textquotedblleft": "“",
-    "textquotedblright": "”",
-    "textquoteleft": "‘",
-    "textquoteright": "’",
-    "textquotesingle": "'",
     "lq": "‘",
     "rq": "’",
-    "guillemotleft": "«",
-    "guillemotright": "»",
-    "textbullet": "•",
     "textperiodcentered": "·",
-    "textonehalf": "½",
-    "textonequarter": "¼",
-    "textperthousand": "‰",
     "permil": "‰",
     "textohm": "Ω",
-    "textsection": "§",
-    "textparagraph": "¶",
     "LaTeX": "LaTeX",
     "LaTeXe": "LaTeX2e",
     "TeX": "TeX",
@@ -125,27 +75,25 @@ SYMBOLS = {
     "checkmark": "✓",
     "cmark": "✓",
     "ding": "",
-    "star": "⋆",
-    # maths that is often typed outside dollars
-    "alpha": "α",
-    "beta": "β",
-    "gamma": "γ",
-    "delta": "δ",
-    "lambda": "λ",
-    "mu": "μ",
-    "sigma": "σ",
-    "sim": "∼",
-    "times": "×",
-    "pm": "±",
-    "circ": "∘",
     "bullet": "•",
     "triangle": "△",
-    "rightarrow": "→",
-    "leftarrow": "←",
-    "to": "→",
-    "infty": "∞",
-    "odot": "⊙",
 }
+"""What pylatexenc lacks, or what reads better here."""
+
+
+def known_symbols() -> dict[str, str]:
+    """Return the text of every macro that stands for one character in pylatexenc's tables, and of our own."""
+    known = {
+        spec.macroname: spec.simplify_repl
+        for spec in latex2text.get_default_latex_context_db().iter_macro_specs()
+        if isinstance(spec.simplify_repl, str)
+        and len(spec.simplify_repl) == 1
+        and not spec.simplify_repl.isascii()
+    }
+    return known | OWN_SYMBOLS
+
+
+SYMBOLS = known_symbols()
 
 UNITS = {
     "metre": "m",

@@ -2,7 +2,8 @@
 
 import pytest
 
-from s1mm_assets.extraction.latex import LatexPaper, read_paper
+from s1mm_assets.extraction.latex import LatexPaper, expand, read_paper
+from s1mm_assets.extraction.latex import paper as paper_module
 from s1mm_assets.extraction.latex.paper import MAX_ROWS
 
 N = 6_000
@@ -38,6 +39,9 @@ ATTACKS = {
     + b"\\subfloat[a]{\\includegraphics{b}}" * N
     + b"\\caption{c}\\end{figure}",
     "loose captions": b"\\includegraphics{a}\\captionof{figure}{b}\\label{c}" * (N // 10),
+    "blanks after a typed number": b"Fig. 1" + b" " * 200_000,
+    "blanks after an author's mark": b"\\author{A B\\inst" + b" " * 19_000 + b"}",
+    "folders of graphics": b"\\graphicspath{" + b"{a/}" * 500 + b"}" + FIGURE * 500,
     "appendices": b"\\appendix\\section{a}" * N,
 }
 
@@ -51,12 +55,21 @@ def test_hostile_text_costs_only_itself(attack: bytes) -> None:
     assert len(paper.figures) <= MAX_ROWS
 
 
-def test_rows_are_bounded() -> None:
+def test_rows_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """More figures than any paper has are cut off, and the warning says so."""
-    paper = read_paper({"ms.tex": BEGIN + FIGURE * (MAX_ROWS + 10)})
+    monkeypatch.setattr(paper_module, "MAX_ROWS", 50)
+    paper = read_paper({"ms.tex": BEGIN + FIGURE * 60})
 
-    assert len(paper.figures) == MAX_ROWS
-    assert any(str(MAX_ROWS) in warning for warning in paper.warnings)
+    assert len(paper.figures) == 50
+    assert any("more than 50 rows" in warning for warning in paper.warnings)
+
+
+def test_input_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large file that is read again and again is read a bounded number of times."""
+    monkeypatch.setattr(expand, "MAX_INPUT_CHARS", 100_000)
+    paper = read_paper({"ms.tex": BEGIN + b"\\input{a}" * 100, "a.tex": FIGURE + b"x" * 9_000})
+
+    assert 0 < len(paper.figures) < 15
 
 
 def test_mentions_are_bounded() -> None:

@@ -67,7 +67,7 @@ def test_postscript_papers_prefer_postscript() -> None:
 )
 def test_signatures(command: str, text: str, paths: list[str], page: int | None) -> None:
     """Each graphics command names its files in its own way."""
-    found, _ = read_graphics(command, text, 0, Work(1000))
+    found, _ = read_graphics(command, text, 0, Work())
 
     assert [graphic.path for graphic in found] == paths
     assert all(graphic.page == page for graphic in found)

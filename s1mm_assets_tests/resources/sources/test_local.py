@@ -5,8 +5,6 @@ import pickle
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from s1mm_assets.archives.local import MetadataError
 from s1mm_assets.resources.sources import Chunk, Source, SourceError
@@ -155,12 +153,6 @@ def test_a_record_that_is_none_is_named(folder: Path) -> None:
 
     with pytest.raises(MetadataError, match=r"metadata\.jsonl, line 1"):
         LocalSource(folder=str(folder)).years()
-
-
-@given(st.integers(1, 999))
-def test_chunk_names_are_safe_in_paths(n_shards: int) -> None:
-    folder = Path(__file__).parent  # no paper lies there
-    assert LocalSource(folder=str(folder), n_shards=n_shards).chunks(2020) == []
 
 
 def test_a_local_source_is_a_source(folder: Path) -> None:
