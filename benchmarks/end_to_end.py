@@ -27,7 +27,9 @@ S1MM = Path(sys.executable).with_name("s1mm")
 def main() -> None:
     """Measure, and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=0, help="then kill a second build this often and compare")
+    parser.add_argument(
+        "--kills", type=int, default=0, help="then kill a second build this often and compare"
+    )
     parser.add_argument("--keep", type=Path, help="folder for store and release (default: a temporary one)")
     options = parser.parse_args()
     if not (CORPUS / "latex").is_dir():
@@ -65,7 +67,9 @@ def measured(sources: Path, home: Path) -> tuple[float, float, float]:
     peak = 0
     is_over = threading.Event()
     start = time.perf_counter()
-    with subprocess.Popen([S1MM, "build"], env=environment(sources, home), stdout=subprocess.DEVNULL) as build:
+    with subprocess.Popen(
+        [S1MM, "build"], env=environment(sources, home), stdout=subprocess.DEVNULL
+    ) as build:
 
         def watch() -> None:
             nonlocal peak
@@ -91,9 +95,12 @@ def measured(sources: Path, home: Path) -> tuple[float, float, float]:
 def numbers(home: Path, sources: Path, seconds: float) -> dict[str, object]:
     """Count what went in and came out."""
     env = environment(sources, home)
-    rows = json.loads(subprocess.run([S1MM, "status", "--json"], env=env, check=True, capture_output=True).stdout)
+    rows = json.loads(
+        subprocess.run([S1MM, "status", "--json"], env=env, check=True, capture_output=True).stdout
+    )
     totals = {
-        name: sum(row[name] or 0 for row in rows) for name in ("papers", "figures", "images", "kept", "released")
+        name: sum(row[name] or 0 for row in rows)
+        for name in ("papers", "figures", "images", "kept", "released")
     }
     subprocess.run([S1MM, "verify", home / "release"], check=True, capture_output=True)
     cores = len(os.sched_getaffinity(0))
@@ -115,7 +122,10 @@ def killed(sources: Path, home: Path, undisturbed: Path, kills: int, seconds: fl
     moments = random.Random(0)
     for _ in range(kills):
         with subprocess.Popen(
-            [S1MM, "build"], env=environment(sources, home), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [S1MM, "build"],
+            env=environment(sources, home),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         ) as build:
             time.sleep(moments.uniform(3, max(4, seconds / 4)))
             build.kill()

@@ -60,7 +60,9 @@ class Home:
     def commits(self) -> dict[str, float]:
         """When each shard was committed."""
         folder = self.folder / "store"
-        return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("commit.json")}
+        return {
+            str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("commit.json")
+        }
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -100,7 +102,8 @@ pytestmark = pytest.mark.xdist_group("pipeline")
 def test_every_example_gives_what_its_author_expects(built: Home) -> None:
     """Rows, released figures and rejections, paper by paper, as counted by hand in the TeX."""
     expected = {
-        row["paper_id"]: row for row in map(json.loads, (EXAMPLES / "expected.jsonl").read_text().splitlines())
+        row["paper_id"]: row
+        for row in map(json.loads, (EXAMPLES / "expected.jsonl").read_text().splitlines())
     }
     found = failures(built.store)
     papers = found.with_columns(pl.col("id").str.replace("^[a-z_]+:", "").str.split("#").list.first())

@@ -1,4 +1,4 @@
-"""Grounding: do the numbers and names of a recaption stand in what the paper says about the figure?
+r"""Grounding: do the numbers and names of a recaption stand in what the paper says about the figure?
 
 A claim is a number, with its unit where it has one, or a name: an acronym, a word with inner capitals, or words
 with capitals side by side. A claim is grounded where a source holds it, however it is written there:
@@ -21,17 +21,17 @@ _NUMBER = re.compile(
     r"(?:\s?(?P<percent>\\?%|percent\b|per cent\b)|(?:\s|-)?(?P<unit>[A-Za-zµμΩÅ°][A-Za-z°]{0,5})(?![\w]))?"
 )
 _UNITS = frozenset(
-    """m cm mm µm μm nm pm fm km Å s ms µs μs ns ps fs min h yr Myr Gyr kyr K mK µK °C C g kg mg µg ng t J mJ kJ MJ eV meV
-    keV MeV GeV TeV PeV W mW kW MW GW V mV kV A mA µA nA Hz kHz MHz GHz THz T mT G Pa kPa MPa GPa bar mbar N mN L mL
-    µL M mM µM nM mol mmol Da kDa bp kb kbp Mb Mbp Gb GB MB TB kB dB dBm px dpi ppm ppb pc kpc Mpc Gpc AU Jy mJy arcsec
-    arcmin deg rad mrad fb pb nb mb sr Bq rpm""".split()  # noqa: SIM905 - a list of units reads better as words
+    """m cm mm µm μm nm pm fm km Å s ms µs μs ns ps fs min h yr Myr Gyr kyr K mK µK °C C g kg mg µg ng t J mJ kJ MJ
+    eV meV keV MeV GeV TeV PeV W mW kW MW GW V mV kV A mA µA nA Hz kHz MHz GHz THz T mT G Pa kPa MPa GPa bar mbar N mN L
+    mL µL M mM µM nM mol mmol Da kDa bp kb kbp Mb Mbp Gb GB MB TB kB dB dBm px dpi ppm ppb pc kpc Mpc Gpc AU Jy mJy
+    arcsec arcmin deg rad mrad fb pb nb mb sr Bq rpm""".split()  # noqa: SIM905 - a list of units reads better as words
 )
 _NAME = re.compile(
     r"\b(?:[A-Z][a-z]+(?:[ -][A-Z][A-Za-z]+)+|[A-Z][A-Za-z]*[A-Z][A-Za-z0-9]*(?:-\d{1,4})?|[a-z]{1,3}[A-Z][A-Za-z]+"
     r"|[A-Z][A-Za-z]*\d{1,4})\b"
 )
 _OPENING = frozenset(
-    "The A An In On At For From With This These Those That Each Both All As By To Of And Or But".split()
+    "The A An In On At For From With This These Those That Each Both All As By To Of And Or But".split()  # noqa: SIM905
 )
 _WORD = re.compile(r"[^\W_]+")
 
@@ -62,7 +62,7 @@ def grounding(text: str, sources: Sequence[str]) -> Grounding:
 
     A number with a unit is grounded where a source has it with that unit, or without any; a number alone where a
     source has it with whatever unit. Signs are not compared: a minus is written in too many ways. Names are equal by
-    letters, whatever their case; a name of several words must stand side by side, or each be a name in a source.
+    letters, whatever their case; the words of a name must stand side by side in a source.
     """
     whole = "\n".join(sources)[:MAX_CHARS]
     known = {quantity for _, quantity in quantities(whole)}
@@ -107,7 +107,7 @@ def names(text: str) -> Iterator[str]:
         while words and words[0] in _OPENING:
             words = words[1:]
         name = " ".join(words)
-        if len(words) > 1 or (name and _NAME.fullmatch(name)):
+        if name not in _UNITS and (len(words) > 1 or _NAME.fullmatch(name)):
             yield name
 
 

@@ -75,6 +75,12 @@ def metric(figure: Mapping[str, Any], paper: Mapping[str, Any], recaption: str) 
     )
 
 
+NOT_EVALUATED = {
+    "clip_score": "not evaluated: this version has no CLIP encoder",
+    "pseudo_perplexity": "not evaluated: this version has no masked language model",
+}
+
+
 def summary(metrics: pl.DataFrame) -> dict[str, Any]:
     """Return what the metrics say, for people: means and deviations, or that something was not evaluated."""
     claims = int(metrics["n_claims"].sum())
@@ -82,14 +88,21 @@ def summary(metrics: pl.DataFrame) -> dict[str, Any]:
         "measured": len(metrics),
         **spread("caption_length_chars", metrics),
         **spread("recaption_length_chars", metrics),
+        "expansion": expansion(metrics),
         "grounding": int(metrics["n_grounded_claims"].sum()) / claims if claims else "no claims",
     }
-    for score in ("clip_score", "pseudo_perplexity"):
+    for score, words in NOT_EVALUATED.items():
         for text in ("caption", "recaption"):
             column = f"{text}_{score}"
             is_null = metrics[column].null_count() == len(metrics)
-            numbers |= {column: "not evaluated"} if is_null else spread(column, metrics)
+            numbers |= {column: words} if is_null else spread(column, metrics)
     return numbers
+
+
+def expansion(metrics: pl.DataFrame) -> float | str:
+    """Return how many times longer recaptions are than captions: the mean of the one over that of the other."""
+    captions, recaptions = (int(metrics[f"{text}_length_chars"].sum()) for text in ("caption", "recaption"))
+    return recaptions / captions if captions else "no captions"
 
 
 def spread(column: str, metrics: pl.DataFrame) -> dict[str, float | str]:

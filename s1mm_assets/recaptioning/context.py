@@ -30,7 +30,7 @@ _COMMON = words(
     "the of and in to for with is are as by from on that this an at be we our which it can or not"
 )
 
-PROMPT = """context 2: caption, parent caption, citing sentences by relevance up to 900 characters,
+PROMPT = """context 1: caption, parent caption, citing sentences by relevance up to 900 characters,
 sentences of the abstract below 600, the title"""
 
 
@@ -40,7 +40,7 @@ class ContextCaptioner:
     engine = "context"
     model: str | None = None
     model_revision: str | None = None
-    prompt_version = "context-2"
+    prompt_version = "context-1"
     prompt_sha256 = hashlib.sha256(PROMPT.encode()).hexdigest()
     needs_image = False
 
@@ -99,21 +99,21 @@ def _citing(window: SemanticWindow) -> list[Candidate]:
     """The sentences of the mentions. One that names the figure tells most, then those behind it.
 
     A sentence that leans on what stands elsewhere (another figure, an equation, the sentence before) tells less,
-    and the captions of other figures least. One that names other figures only is about those.
+    and the captions of other figures least. One that names other figures only is about those,
+    and so is what follows it.
     """
     found: list[Candidate] = []
     for mention in window.mentions[:MAX_MENTIONS]:
-        distance = None
+        distance, is_about_another = None, False
         for sentence in split(mention.text[:MAX_MENTION_CHARS]):
             if names_figure(sentence, window.figure_number):
-                distance = 0
-            elif names_figure(
-                sentence, None
-            ):  # another one: this sentence, and those behind it, are about that
-                distance = None
-                continue
+                distance, is_about_another = 0, False
+            elif names_figure(sentence, None):
+                is_about_another = True
             elif distance is not None:
                 distance += 1
+            if is_about_another:
+                continue
             text = standing_alone(sentence, window.figure_number)
             rank = 4 if distance is None else min(distance, 3)
             rank += 3 * bool(ELSEWHERE.search(text)) + 2 * is_dangling(text) + 10 * mention.is_caption

@@ -5,10 +5,10 @@ progress log. How workers are led is in worker_crew, what starts and watches the
 do in worker_life.
 """
 
+import atexit
 import logging
 import pickle
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
@@ -53,6 +53,14 @@ ProgressListener = Callable[[str, int, int | None], None]
 """Is told what is done, how many are, and of how many in total if that is known."""
 
 _listeners: list[ProgressListener] = []
+_crews: dict[tuple[int, int, float, int], Crew] = {}
+
+
+@atexit.register
+def end_workers() -> None:
+    """End the workers of every pool of this process."""
+    while _crews:
+        _crews.popitem()[1].close()
 
 
 @contextmanager
@@ -71,7 +79,8 @@ def progress_to(listener: ProgressListener) -> Iterator[None]:
 class WorkerPool(dg.ConfigurableResource[Any]):
     """Worker processes with caps per task. `map` is a `stages.MapItems`.
 
-    Workers start at the first `map` and serve later ones, until the Dagster step or the `with` block ends.
+    Workers start at the first `map` and serve the later ones of every equal pool, because Dagster makes a new pool
+    of the fields for each step; they end with the process, or with the `with` block.
     """
 
     n_workers: int = Field(default=0, ge=0, description="0: as many as cores and memory bear")
@@ -84,7 +93,6 @@ class WorkerPool(dg.ConfigurableResource[Any]):
         default=512, ge=1, description="items and results that wait in this process"
     )
 
-    _crew: Crew | None = PrivateAttr(default=None)
     _log: logging.Logger = PrivateAttr(default_factory=lambda: logging.getLogger(__name__))
 
     def map(
@@ -134,10 +142,10 @@ class WorkerPool(dg.ConfigurableResource[Any]):
             crew.abandon(window.tasks)
 
     def close(self) -> None:
-        """End all workers and what they started; a later `map` starts new ones."""
-        if self._crew is not None:
-            self._crew.close()
-            self._crew = None
+        """End the workers and what they started, also those of equal pools; a later `map` starts new ones."""
+        crew = _crews.pop(self._crew_key(), None)
+        if crew is not None:
+            crew.close()
 
     def __enter__(self) -> Self:
         return self
@@ -152,18 +160,18 @@ class WorkerPool(dg.ConfigurableResource[Any]):
         if context.log is not None:
             self._log = context.log
 
-    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
-        """End the workers with the step."""
-        self.close()
+    def _crew_key(self) -> tuple[int, int, float, int]:
+        return self.n_workers, self.cpu_limit_s, self.wall_limit_s, self.memory_limit_mib
 
     def _ready_crew(self) -> Crew:
         """Return the running crew, or start one."""
-        if self._crew is None or not self._crew.is_usable:
+        crew = _crews.get(self._crew_key())
+        if crew is None or not crew.is_usable:
+            self.close()
             n_workers, memory_bytes = self._fitting()
             caps = Caps(cpu_s=self.cpu_limit_s, wall_s=self.wall_limit_s, memory_bytes=memory_bytes)
-            self._crew = Crew(n_workers, caps, PRELOAD)
-            weakref.finalize(self, self._crew.close)  # also when the interpreter ends
-        return self._crew
+            crew = _crews[self._crew_key()] = Crew(n_workers, caps, PRELOAD)
+        return crew
 
     def _fitting(self) -> tuple[int, int]:
         """Return how many workers there can be, and the memory cap of each in bytes."""

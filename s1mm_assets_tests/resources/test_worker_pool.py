@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from s1mm_assets.resources import machine, worker_pool
-from s1mm_assets.resources.worker_crew import Task, WorkerPoolError
+from s1mm_assets.resources.worker_crew import Crew, Task, WorkerPoolError
 from s1mm_assets.resources.worker_pool import WorkerPool, _Window, progress_to
 from s1mm_assets.stages import Failed, MapItems
 from s1mm_assets.tables import Rejection
@@ -53,10 +53,13 @@ def pool() -> Iterator[WorkerPool]:
         yield workers
 
 
+def crew_of(pool: WorkerPool) -> Crew:
+    return worker_pool._crews[pool._crew_key()]
+
+
 def processes_of(pool: WorkerPool) -> list[psutil.Process]:
     """The nursery first, then the workers."""
-    assert pool._crew is not None
-    nursery = psutil.Process(pool._crew._nursery.pid)
+    nursery = psutil.Process(crew_of(pool)._nursery.pid)
     return [nursery, *nursery.children()]
 
 
@@ -231,8 +234,7 @@ def test_a_child_that_outlives_its_task_is_killed(pool: WorkerPool, tmp_path: Pa
 
 
 def scratch_of(pool: WorkerPool) -> Path:
-    assert pool._crew is not None
-    return Path(pool._crew._scratch)
+    return Path(crew_of(pool)._scratch)
 
 
 def test_a_killed_worker_leaves_no_temporary_files(pool: WorkerPool) -> None:
@@ -311,8 +313,7 @@ def test_a_nursery_that_is_killed_stops_the_step() -> None:
         results = workers.map(worker_tasks.misbehave, ["well", "sleep"])
         assert next(results) == "well"
         nursery, worker = processes_of(workers)
-        assert workers._crew is not None
-        [known] = workers._crew._workers.values()
+        [known] = crew_of(workers)._workers.values()
         assert wait_until(lambda: known.task is not None and known.has_received)
         scratch = scratch_of(workers)
 
