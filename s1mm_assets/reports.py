@@ -6,7 +6,7 @@ import polars as pl
 
 from s1mm_assets.partitions import source_and_year
 from s1mm_assets.resources.shard_store import ShardStore
-from s1mm_assets.resources.shards import ShardSet
+from s1mm_assets.resources.shards import ShardSet, digest_of
 from s1mm_assets.tables import ENVIRONMENT_CAUSED
 
 ASSETS = (
@@ -133,3 +133,17 @@ def table_reader(
         return store.read(handle, table, columns[asset][table])
 
     return read
+
+
+def provenance(store: ShardStore) -> dict[str, dict[str, list[str]]]:
+    """Return, by asset, which code versions, settings (by digest), renderers and models made what is released."""
+    made: dict[str, dict[str, set[str]]] = {}
+    for key in store.partitions("hf_release"):
+        for asset in ASSETS:
+            handle = store.pinned(asset, key)
+            for commit in handle.shards if handle else ():
+                own = made.setdefault(asset, {"versions": set(), "settings": set(), "environment": set()})
+                own["versions"].add(str(commit.made_from["version"]))
+                own["settings"].add(digest_of(commit.made_from["settings"]))
+                own["environment"] |= {f"{name} {version}" for name, version in commit.environment.items()}
+    return {asset: {name: sorted(values) for name, values in own.items()} for asset, own in made.items()}

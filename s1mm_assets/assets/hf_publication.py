@@ -41,7 +41,11 @@ def hf_publication(
         release_folder,
         settings=settings.release,
         readme=card,
-        dataset={"settings": settings.as_dict(), "licence_policy": "all"},
+        dataset={
+            "settings": settings.as_dict(),
+            "licence_policy": "all",
+            "made_by": reports.provenance(store),
+        },
         report=context.log.info,
     )
     return dg.MaterializeResult(

@@ -1,0 +1,99 @@
+"""The assembled graph: what the Dagster UI shows, and that a run without papers goes through it."""
+
+import itertools
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from s1mm_assets import definitions
+from s1mm_assets.partitions import SOURCE_BY_YEAR, SOURCES, YEARS
+from s1mm_assets.resources.release_folder import ReleaseFolder
+from s1mm_assets.resources.shard_io import ShardSetIOManager
+from s1mm_assets.resources.shard_store import ShardStore
+from s1mm_assets.resources.sources.registry import Sources
+
+STAGES = [
+    "raw_archives",
+    "figure_candidates",
+    "filtered_figures",
+    "recaptions",
+    "quality_metrics",
+    "hf_release",
+]
+
+
+def test_the_graph_is_the_mission() -> None:
+    """Six partitioned assets in a row, then the publication; every asset has checks."""
+    graph = definitions.defs.resolve_asset_graph()
+
+    assert {key.path[-1] for key in graph.get_all_asset_keys()} == {*STAGES, "hf_publication"}
+    for before, after in itertools.pairwise(STAGES):
+        assert dg.AssetKey(before) in graph.get(dg.AssetKey(after)).parent_keys
+    assert {key.asset_key.path[-1] for key in graph.asset_check_keys} == {*STAGES, "hf_publication"}
+
+
+def test_partitions_are_sources_by_years() -> None:
+    """Years are static, from 1991 on, and keys are written source|year."""
+    assert set(SOURCES) == {
+        "arxiv",
+        "biorxiv",
+        "medrxiv",
+        "chemrxiv",
+        "nature_communications",
+        "local",
+    }
+    assert YEARS[0] == 1991
+    assert SOURCE_BY_YEAR.has_partition_key("arxiv|2019")
+    assert len(SOURCE_BY_YEAR.get_partition_keys()) == len(SOURCES) * len(YEARS)
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {"dagster/partition": "biorxiv|2020"},
+        {
+            "dagster/asset_partition_range_start": "biorxiv|2020",
+            "dagster/asset_partition_range_end": "biorxiv|2020",
+        },
+    ],
+    ids=["one partition", "a backfill's run"],
+)
+@pytest.mark.filterwarnings("ignore")  # Dagster warns of its own internals
+def test_a_partition_without_papers_succeeds(tmp_path: Path, tags: dict[str, str]) -> None:
+    """No shards, no rows, every blocking check passes; also as a backfill runs it, with a range of one."""
+    store = ShardStore(uri=str(tmp_path / "store"))
+    resources = {
+        **(definitions.defs.resources or {}),
+        "store": store,
+        "shards": ShardSetIOManager(store=store),
+        "sources": Sources(root=str(tmp_path)),
+        "release_folder": ReleaseFolder(path=str(tmp_path / "release")),
+    }
+    partition = tags.get("dagster/partition")
+
+    result = dg.materialize(
+        [*definitions.PIPELINE, *definitions.CHECKS[:-1]],
+        resources=resources,
+        partition_key=partition,
+        tags=None if partition else tags,
+    )
+
+    failed = [each for each in result.get_asset_check_evaluations() if not each.passed]
+    assert result.success
+    assert {each.severity for each in failed} <= {dg.AssetCheckSeverity.WARN}
+    assert store.partitions("hf_release") == ["biorxiv|2020"]
+    pinned = store.pinned("hf_release", "biorxiv|2020")
+    assert pinned is not None
+    assert pinned.shards == ()
+
+
+def test_check_names_say_what_is_true() -> None:
+    """Each check has a description for the UI, and those of partitioned assets are partitioned."""
+    specs = [spec for checks in definitions.CHECKS for spec in checks.check_specs]
+
+    assert all(spec.description for spec in specs)
+    assert {spec.name for spec in specs if spec.partitions_def is None} == {
+        "the_release_verifies",
+        "datasets_reads_the_release",
+    }
