@@ -21,6 +21,38 @@ from s1mm_assets.resources.shard_store import ShardStore
 ROOT = Path(__file__).parents[1]
 S1MM = Path(sys.executable).with_name("s1mm")
 EXAMPLES = ROOT / "examples"
+VERSIONS = Path(__file__).parent / "golden" / "versions.json"
+PINNED = {  # asset → table → the columns that no renderer shapes, in the pipeline's order
+    "raw_archives": {
+        "archives": ["paper_id", "year", "kind", "n_members", "n_images", "rejection"],
+        "metadata": [
+            "paper_id",
+            "arxiv_id",
+            "doi",
+            "title",
+            "authors",
+            "categories",
+            "licence",
+            "first_posted",
+        ],
+    },
+    "figure_candidates": {
+        "papers": ["paper_id", "title", "abstract", "n_figures", "n_rows", "rejection"],
+        "figures": [
+            "figure_id",
+            "figure_number",
+            "labels",
+            "caption",
+            "mentions",
+            "image_member",
+            "rejection",
+        ],
+    },
+    "filtered_figures": {"decisions": ["figure_id", "rejection", "duplicate_of"]},
+    "recaptions": {"recaptions": ["figure_id", "recaption", "prompt_version", "flags"]},
+    "quality_metrics": {"metrics": ["figure_id", "recaption_length_chars", "n_claims", "ungrounded_claims"]},
+    "hf_release": {"records": ["figure_id", "image_path", "rejection"]},
+}
 
 
 class Home:
@@ -124,6 +156,40 @@ def test_every_example_gives_what_its_author_expects(built: Home) -> None:
         paper_id: {"released": row["released"], "rejections": row["rejections"]}
         for paper_id, row in expected.items()
     }
+
+
+def test_outputs_change_only_with_a_version(built: Home) -> None:
+    """What the examples give is pinned beside each stage's VERSION: other outputs need another version.
+
+    After a change, raise the VERSION of the stage that caused it and run `make golden`.
+    """
+    recorded = json.loads(VERSIONS.read_text()) if VERSIONS.is_file() else {}
+    found = {asset: pinned_outputs(built.store, asset) for asset in PINNED}
+    cause = next((asset for asset in PINNED if found[asset] != recorded.get(asset)), None)
+    if cause is None:
+        return
+
+    was = recorded.get(cause, {}).get("version")
+    assert found[cause]["version"] != was, (
+        f"{cause} gives other rows than version {was} did: raise its VERSION"
+    )
+    if os.environ.get("S1MM_UPDATE_GOLDEN") == "1":
+        VERSIONS.write_text(json.dumps(found, indent=1) + "\n")
+    assert json.loads(VERSIONS.read_text()) == found, "run `make golden`"
+
+
+def pinned_outputs(store: ShardStore, asset: str) -> dict[str, str]:
+    """Version and digest of what an asset gave, without what a renderer or its version shapes."""
+    digest = hashlib.sha256()
+    versions = set()
+    for key in store.partitions(asset):
+        handle = store.pinned(asset, key)
+        assert handle is not None
+        versions |= {commit.made_from["version"] for commit in handle.shards}
+        for table, columns in PINNED[asset].items():
+            digest.update(store.read(handle, table, columns).write_json().encode())
+    [version] = versions
+    return {"version": version, "digest": digest.hexdigest()}
 
 
 def test_nothing_is_lost_between_the_doors(built: Home) -> None:

@@ -45,11 +45,16 @@ def files_under(root: str) -> list[SourceFile]:
     selector = pafs.FileSelector(path, recursive=True, allow_not_found=True)
     if file_system.get_file_info(path).type is not pafs.FileType.Directory:
         raise SourceError(f"there is no folder {root}: set the source's address to where the papers lie")
-    found = [
-        SourceFile(info.path.removeprefix(path).lstrip("/"), info.size, info.mtime_ns or 0)
-        for info in file_system.get_file_info(selector)
-        if info.is_file
-    ]
+    infos = file_system.get_file_info(selector)
+    try:
+        found = [
+            SourceFile(info.path.removeprefix(path).lstrip("/"), info.size, info.mtime_ns or 0)
+            for info in infos
+            if info.is_file
+        ]
+    except UnicodeDecodeError as error:
+        culprit = error.object.decode("utf-8", "backslashreplace")
+        raise SourceError(f"the name of {culprit} is not UTF-8: rename the file") from error
     return sorted(found, key=lambda file: file.uri)
 
 

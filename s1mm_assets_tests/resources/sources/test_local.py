@@ -162,3 +162,11 @@ def test_a_local_source_is_a_source(folder: Path) -> None:
 
     assert source.name == "local"
     assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789_-.") for name in names)
+
+
+def test_a_name_that_is_not_utf8_is_named(folder: Path) -> None:
+    """Such a file cannot be listed: the error says which, and what to do."""
+    Path(os.fsdecode(os.fsencode(folder) + b"/na\xefve.tar.gz")).write_bytes(tar_gz(PAPER))
+
+    with pytest.raises(SourceError, match=r"na\\xefve\.tar\.gz is not UTF-8: rename the file"):
+        LocalSource(folder=str(folder)).years()
