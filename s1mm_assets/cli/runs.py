@@ -8,7 +8,7 @@ import dagster as dg
 from s1mm_assets import definitions
 from s1mm_assets.definitions import CHECKS, PIPELINE, defs
 
-QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 STAGES = [asset.key.path[-1] for asset in PIPELINE]
 PUBLICATION = definitions.PUBLICATION.key.path[-1]
 
