@@ -22,8 +22,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import send_handle
 from typing import Any
 
+from s1mm_assets.resources.worker_caps import Caps
 from s1mm_assets.resources.worker_life import ANSWER, FUNCTION_UNUSABLE, LAST_ANSWER, RECEIVED
-from s1mm_assets.resources.worker_nursery import Caps
 from s1mm_assets.stages import Failed
 from s1mm_assets.tables import Rejection
 
@@ -31,7 +31,8 @@ _BOOT = """
 import json, sys
 path, control_fd, caps, preload = json.loads(sys.argv[1])
 sys.path[:] = path
-from s1mm_assets.resources.worker_nursery import Caps, main
+from s1mm_assets.resources.worker_caps import Caps
+from s1mm_assets.resources.worker_nursery import main
 main(control_fd, Caps(*caps), preload)
 """
 # One thread each: workers are as many as cores. A fixed hash seed: sets have one order on every run.

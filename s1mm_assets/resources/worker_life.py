@@ -13,7 +13,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
-from s1mm_assets.resources.worker_nursery import Caps, children_of, memory_bytes
+from s1mm_assets.resources.worker_caps import Caps, children_of, memory_bytes
 from s1mm_assets.stages import Failed
 from s1mm_assets.tables import Rejection
 

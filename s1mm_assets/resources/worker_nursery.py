@@ -23,26 +23,16 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import recv_handle
 from pathlib import Path
 from typing import Any
 
-import psutil
+from s1mm_assets.resources.worker_caps import Caps, children_of, memory_bytes
 
 _WATCH_INTERVAL_S = 0.1
 _CLOSE_WATCH_INTERVAL_S = 0.02  # a process can touch a gigabyte in half a second
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
-
-
-@dataclass(frozen=True, slots=True)
-class Caps:
-    """What one task may take."""
-
-    cpu_s: int
-    wall_s: float
-    memory_bytes: int
 
 
 def main(control_fd: int, caps: Caps, preload: Iterable[str]) -> None:
@@ -159,26 +149,6 @@ class _Nursery:
                 self._over_memory.add(pid)
                 _kill(pid)
         return _CLOSE_WATCH_INTERVAL_S if 2 * most > self._caps.memory_bytes else _WATCH_INTERVAL_S
-
-
-def children_of(pid: int) -> list[int]:
-    """Return the process ids of a process's own children."""
-    try:
-        threads = list(Path(f"/proc/{pid}/task").iterdir())
-        return [int(child) for each in threads for child in (each / "children").read_text().split()]
-    except OSError:  # it ended, or this system keeps no such lists
-        with contextlib.suppress(psutil.Error):
-            return [child.pid for child in psutil.Process(pid).children()]
-        return []
-
-
-def memory_bytes(pid: int) -> int:
-    """Return the resident memory of a process and of all that it started."""
-    try:
-        own = int(psutil.Process(pid).memory_info().rss)
-    except psutil.Error:  # ended since
-        own = 0
-    return own + sum(memory_bytes(child) for child in children_of(pid))
 
 
 def _kill(pid: int) -> None:

@@ -20,9 +20,9 @@ import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from s1mm_assets.resources import machine
+from s1mm_assets.resources.worker_caps import Caps
 from s1mm_assets.resources.worker_crew import Crew, Task
 from s1mm_assets.resources.worker_life import describe
-from s1mm_assets.resources.worker_nursery import Caps
 from s1mm_assets.stages import Failed
 from s1mm_assets.tables import Rejection
 
