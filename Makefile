@@ -18,7 +18,7 @@ demo: $(VENV)/installed system $(DAGSTER_HOME)/dagster.yaml ## Build a release f
 	$(BIN)/s1mm demo
 
 test: $(VENV)/installed system ## Run the tests
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 check: $(VENV)/installed ## Lint, types, import contracts
 	$(BIN)/ruff check
@@ -30,10 +30,11 @@ dev: $(VENV)/installed system $(DAGSTER_HOME)/dagster.yaml ## Open the graph in 
 	$(BIN)/dagster dev --host 127.0.0.1 --port 3000
 
 bench: $(VENV)/installed system ## Run every benchmark; one line of JSON each
-	for script in benchmarks/[a-z]*.py; do $(BIN)/python $$script || exit 1; done
+	for name in end_to_end latex latex_accuracy raster; do \
+	  $(BIN)/python benchmarks/$$name.py | tail -n 1 || exit 1; done
 
 golden: $(VENV)/installed ## Rewrite the golden files; review them in the diff
-	S1MM_UPDATE_GOLDEN=1 $(BIN)/python -m pytest -q -k golden
+	S1MM_UPDATE_GOLDEN=1 $(BIN)/python -m pytest -q -k "golden or outputs_change"
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -19,8 +19,8 @@ import time
 from pathlib import Path
 
 import psutil
+from corpus import CORPUS, require_corpus
 
-CORPUS = Path(os.environ.get("S1MM_CORPUS", Path(__file__).parents[1] / "../shared/corpus"))
 S1MM = Path(sys.executable).with_name("s1mm")
 
 
@@ -32,9 +32,7 @@ def main() -> None:
     )
     parser.add_argument("--keep", type=Path, help="folder for store and release (default: a temporary one)")
     options = parser.parse_args()
-    if not (CORPUS / "latex").is_dir():
-        print(json.dumps({"name": "end_to_end", "skipped": f"no corpus at {CORPUS}"}))
-        return
+    require_corpus("end_to_end")
     with tempfile.TemporaryDirectory() as scratch:
         home = options.keep or Path(scratch)
         sources = pack(Path(scratch) / "sources")

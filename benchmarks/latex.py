@@ -8,18 +8,15 @@ Compare lines from one machine only. ``growth`` is what doubling a hostile sourc
 
 import io
 import json
-import os
 import tarfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
+from corpus import CORPUS, require_corpus
 from isal import igzip
 
 from s1mm_assets.extraction.latex import read_paper
 
-ROOT = Path(__file__).resolve().parents[1]
-CORPUS = Path(os.environ.get("S1MM_CORPUS", ROOT.parent / "shared" / "corpus"))
 RUNS = 5
 
 HOSTILE: dict[str, Callable[[int], bytes]] = {
@@ -67,6 +64,7 @@ def growth(make: Callable[[int], bytes], n: int) -> float:
 
 def main() -> None:
     """Measure and print."""
+    require_corpus("latex")
     packed = [path.read_bytes() for path in sorted((CORPUS / "latex").glob("*.gz"))]
     papers = [members_of(data) for data in packed]
     n_figures = sum(len(read_paper(members).figures) for members in papers)

@@ -7,7 +7,6 @@ doubt. The last line is the summary. ``--misses`` shows every row that differs, 
 
 import argparse
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -17,11 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from corpus import CORPUS, require_corpus
+
 from s1mm_assets.archives import open_bundle
 from s1mm_assets.extraction.latex import LatexFigure, read_paper
 
-ROOT = Path(__file__).resolve().parents[1]
-CORPUS = Path(os.environ.get("S1MM_CORPUS", ROOT.parent / "shared" / "corpus"))
 TRUTH = CORPUS / "gt" / "latex_pairs.jsonl"
 DOUBTS = Path(__file__).with_name("latex_accuracy_doubts.jsonl")
 
@@ -240,6 +239,7 @@ def main() -> None:
     parser.add_argument("--papers")
     parser.add_argument("--rows", type=Path, help="write our rows here")
     given = parser.parse_args()
+    require_corpus("latex_accuracy")
     papers = set(given.papers.split(",")) if given.papers else None
     ours, regex, pandoc = [], [], []
     for paper, members in bundles():

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pypdfium2
+from corpus import require_corpus
 from PIL import Image
 
 from s1mm_assets.extraction.raster import Picture, RasterSettings, Refused, rasterize, sniff
@@ -29,7 +30,6 @@ from s1mm_assets.extraction.raster.postscript import bounding_box, without_previ
 from s1mm_assets.resources.renderers import Renderers
 
 Answer = TypeVar("Answer")
-CORPUS = Path(os.environ.get("S1MM_CORPUS", "../shared/corpus"))
 GOALS = {"pdf": 1.3, "postscript": 0.75}  # EPS: once figures share a Ghostscript
 SETTINGS = RasterSettings()
 RENDERERS = Renderers().pictures()
@@ -112,7 +112,7 @@ def measure(chosen: list[bytes], bare: Callable[[bytes], bytes]) -> dict[str, fl
 
 def main() -> None:
     """Measure and print."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else CORPUS / "latex"
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else require_corpus("raster") / "latex"
     every = int(sys.argv[2]) if len(sys.argv) > 2 else 5
     chosen = list(figures(folder))[::every]
     if not chosen:

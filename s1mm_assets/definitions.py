@@ -21,17 +21,26 @@ from s1mm_assets.checks.recaptions import recaptions_hold
 from s1mm_assets.resources.captioners import Captioners
 from s1mm_assets.resources.release_folder import ReleaseFolder
 from s1mm_assets.resources.renderers import Renderers
-from s1mm_assets.resources.settings import Settings
+from s1mm_assets.resources.settings import Settings, SettingsError
 from s1mm_assets.resources.shard_io import ShardSetIOManager
 from s1mm_assets.resources.shard_store import ShardStore
 from s1mm_assets.resources.sources.registry import Sources
 from s1mm_assets.resources.worker_pool import WorkerPool
 
+
+def number_from(variable: str, *, default: int) -> int:
+    """Return an environment variable's whole number."""
+    text = os.environ.get(variable, str(default))
+    if not text.isdigit():
+        raise SettingsError(f"{variable} is {text!r}; it must be a whole number")
+    return int(text)
+
+
 SETTINGS = Settings(path=os.environ.get("S1MM_SETTINGS", ""))
 STORE = ShardStore(uri=os.environ.get("S1MM_STORE", "var/store"))
 SOURCES = Sources(root=os.environ.get("S1MM_SOURCES", "var/sources"))
 RELEASE = ReleaseFolder(path=os.environ.get("S1MM_RELEASE", "var/release"))
-WORKERS = WorkerPool(n_workers=int(os.environ.get("S1MM_WORKERS", "0")))
+WORKERS = WorkerPool(n_workers=number_from("S1MM_WORKERS", default=0))
 RENDERERS = Renderers()
 
 PUBLICATION = hf_publication

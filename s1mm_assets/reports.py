@@ -1,12 +1,11 @@
 """What people ask of a store: what is there, what was rejected, where and why."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import polars as pl
 
 from s1mm_assets.partitions import source_and_year
 from s1mm_assets.resources.shard_store import ShardStore
-from s1mm_assets.resources.shards import ShardSet, digest_of
 from s1mm_assets.tables import ENVIRONMENT_CAUSED
 
 ASSETS = (
@@ -70,14 +69,18 @@ def status(store: ShardStore) -> pl.DataFrame:
 
 
 def failures(
-    store: ShardStore, *, partitions: Sequence[str] | None = None, reason: str | None = None
+    store: ShardStore,
+    *,
+    partitions: Sequence[str] | None = None,
+    reason: str | None = None,
+    first_only: bool = True,
 ) -> pl.DataFrame:
-    """Return every rejected row at the door where it was first turned away."""
+    """Return every rejected row, at the door where it was first turned away or at each that it is met at."""
     frames = [FAILURE.to_frame()]
     for key in partitions if partitions is not None else partition_keys(store):
         seen = pl.Series("id", [], dtype=pl.String)
         for frame in _rejected(store, key):
-            frames.append(frame.filter(~pl.col("id").is_in(seen.implode())))
+            frames.append(frame.filter(~pl.col("id").is_in(seen.implode())) if first_only else frame)
             seen = pl.concat([seen, frame["id"]])
     found = pl.concat(frames)
     return found if reason is None else found.filter(pl.col("rejection") == reason)
@@ -121,29 +124,3 @@ def _rejected(store: ShardStore, key: str) -> Iterator[pl.DataFrame]:
                         evidence,
                         pl.lit(commit.shard).alias("shard"),
                     )
-
-
-def table_reader(
-    store: ShardStore, key: str, columns: Mapping[str, Mapping[str, Sequence[str]]]
-) -> Callable[[str, str], pl.DataFrame]:
-    """Return (asset, table) → that partition's whole table, with the columns given; empty where not made."""
-
-    def read(asset: str, table: str) -> pl.DataFrame:
-        handle = store.pinned(asset, key) or ShardSet(asset=asset, partition=key)
-        return store.read(handle, table, columns[asset][table])
-
-    return read
-
-
-def provenance(store: ShardStore) -> dict[str, dict[str, list[str]]]:
-    """Return, by asset, which code versions, settings (by digest), renderers and models made what is released."""
-    made: dict[str, dict[str, set[str]]] = {}
-    for key in store.partitions("hf_release"):
-        for asset in ASSETS:
-            handle = store.pinned(asset, key)
-            for commit in handle.shards if handle else ():
-                own = made.setdefault(asset, {"versions": set(), "settings": set(), "environment": set()})
-                own["versions"].add(str(commit.made_from["version"]))
-                own["settings"].add(digest_of(commit.made_from["settings"]))
-                own["environment"] |= {f"{name} {version}" for name, version in commit.environment.items()}
-    return {asset: {name: sorted(values) for name, values in own.items()} for asset, own in made.items()}

@@ -129,7 +129,13 @@ def copy(built: Home, tmp_path: Path) -> Home:
     return Home(tmp_path / "home", built.sources)
 
 
-pytestmark = pytest.mark.xdist_group("pipeline")
+pytestmark = [
+    pytest.mark.xdist_group("pipeline"),
+    pytest.mark.skipif(
+        not (shutil.which("gs") and shutil.which("pdftoppm")),
+        reason="Ghostscript or poppler is not installed",
+    ),
+]
 
 
 def test_every_example_gives_what_its_author_expects(built: Home) -> None:
@@ -290,6 +296,7 @@ def test_a_missing_ghostscript_is_mended_later(sources: Path, tmp_path: Path) ->
     missing = failures(home.store, reason="renderer_missing")
     assert len(missing) > 0
     assert "ghostscript" in missing["evidence"][0].lower()
+    assert "ghostscript is not installed" in crippled.stderr
     assert crippled.returncode == 0, crippled.stdout + crippled.stderr
 
     retried = home.run("retry")

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from s1mm_assets import extraction
+from s1mm_assets import archives, extraction
 from s1mm_assets.partitions import ONE_RUN_EACH, SOURCE_BY_YEAR, source_and_year
 from s1mm_assets.resources.renderers import Renderers
 from s1mm_assets.resources.settings import Settings
@@ -35,7 +35,12 @@ def figure_candidates(
     reader = extraction.PaperReader(
         read_bundle=sources.bundles(source), renderers=renderers.pictures(), raster=settings.raster
     )
-    stage = extraction.stage(reader=reader, map_papers=workers.map, environment=renderers.versions())
+    stage = extraction.stage(
+        reader=reader,
+        map_papers=workers.map,
+        environment=renderers.versions(),
+        bundle_version=archives.VERSION,
+    )
     candidates = store.derive(stage, context.partition_key, inputs=[raw_archives], report=context.log.info)
     context.add_output_metadata(extraction.summary(store.read(candidates, "papers", extraction.SUMMARISED)))
     return candidates

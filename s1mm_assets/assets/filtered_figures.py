@@ -4,6 +4,7 @@ import dagster as dg
 
 from s1mm_assets import filtering
 from s1mm_assets.partitions import ONE_RUN_EACH, SOURCE_BY_YEAR
+from s1mm_assets.resources.renderers import Renderers
 from s1mm_assets.resources.settings import Settings
 from s1mm_assets.resources.shard_store import ShardStore
 from s1mm_assets.resources.shards import ShardSet
@@ -24,11 +25,12 @@ def filtered_figures(
     figure_candidates: ShardSet,
     store: ShardStore,
     workers: WorkerPool,
+    renderers: Renderers,
     settings: Settings,
 ) -> ShardSet:
     """One decision per figure: kept, or why not. Duplicates are sought over the whole partition."""
     partition, report = context.partition_key, context.log.info
-    measure = filtering.measure_stage(map_items=workers.map)
+    measure = filtering.measure_stage(map_items=workers.map, environment=renderers.decoder())
     measures = store.derive(measure, partition, inputs=[figure_candidates], report=report)
     survivors = filtering.survivors(
         store.read(figure_candidates, "figures", filtering.RULE_COLUMNS, names_shard=True),

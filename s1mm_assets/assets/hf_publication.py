@@ -2,10 +2,9 @@
 
 import dagster as dg
 
-from s1mm_assets import release, reports
-from s1mm_assets.partitions import source_and_year
+from s1mm_assets import release
 from s1mm_assets.resources.release_folder import ReleaseFolder
-from s1mm_assets.resources.release_pieces import StoredPieces
+from s1mm_assets.resources.release_pieces import StoredPieces, thresholds
 from s1mm_assets.resources.settings import Settings
 from s1mm_assets.resources.shard_store import ShardStore
 
@@ -22,30 +21,25 @@ NO_MODEL = "no model for it is part of this version"
 def hf_publication(
     context: dg.AssetExecutionContext, store: ShardStore, release_folder: ReleaseFolder, settings: Settings
 ) -> dg.MaterializeResult[None]:
-    """The release: image archives, records, streamable Parquet, manifest and dataset card in one folder."""
-    partitions = {key: source_and_year(key) for key in store.partitions("hf_release")}
-    facts = [
-        release.partition_facts(*partition, reports.table_reader(store, key, release.FACTS_READ))
-        for key, partition in partitions.items()
-    ]
+    """The release: image archives, records, streamable Parquet, manifest and dataset card in one folder.
+
+    It is verified where it is built, and takes the place of the last one only when it is sound.
+    """
+    pieces = StoredPieces(store)
+    made_by = pieces.provenance()
     card = release.dataset_card(
-        facts,
+        pieces.facts(),
         settings=settings.release,
-        thresholds=settings.as_dict()["filtering"],
+        thresholds=thresholds(made_by.get("filtered_figures", {}).get("settings", [])),
         score_settings={"CLIP score": NO_MODEL, "pseudo-perplexity": NO_MODEL},
     )
-    pieces = StoredPieces(store)
     published = release.publish(
         pieces,
         pieces.open,
         release_folder,
         settings=settings.release,
         readme=card,
-        dataset={
-            "settings": settings.as_dict(),
-            "licence_policy": "all",
-            "made_by": reports.provenance(store),
-        },
+        dataset={"licence_policy": "all", "made_by": made_by},
         report=context.log.info,
     )
     return dg.MaterializeResult(

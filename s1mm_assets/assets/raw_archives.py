@@ -4,6 +4,7 @@ import dagster as dg
 
 from s1mm_assets import archives
 from s1mm_assets.partitions import ONE_RUN_EACH, SOURCE_BY_YEAR, source_and_year
+from s1mm_assets.resources.settings import Settings
 from s1mm_assets.resources.shard_store import ShardStore
 from s1mm_assets.resources.shards import ShardSet
 from s1mm_assets.resources.sources.registry import Sources
@@ -20,7 +21,11 @@ from s1mm_assets.resources.worker_pool import WorkerPool
     pool="cpu",
 )
 def raw_archives(
-    context: dg.AssetExecutionContext, store: ShardStore, sources: Sources, workers: WorkerPool
+    context: dg.AssetExecutionContext,
+    store: ShardStore,
+    sources: Sources,
+    workers: WorkerPool,
+    settings: Settings,
 ) -> ShardSet:
     """Every paper that the source delivered for this year, verified in memory: kind, checksum, or what is wrong."""
     source, year = source_and_year(context.partition_key)
@@ -35,6 +40,8 @@ def raw_archives(
         read=sources.bundles(source).read,
         map_items=workers.map,
     )
+    if not settings.checks.allow_vanished_chunks:
+        sources.refuse_vanished(store.pinned("raw_archives", context.partition_key), chunks)
     landed = store.derive(stage, context.partition_key, shards=list(chunks), report=context.log.info)
     context.add_output_metadata(
         archives.summary(store.read(landed, "archives", ["kind", "rejection", "length"]))

@@ -1,13 +1,15 @@
 """The command itself: every subcommand with its options and what `--help` says of it."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from s1mm_assets.cli.terminal import out, plain_errors, table
+from s1mm_assets.cli.terminal import UsageError, out, plain_errors, table
+from s1mm_assets.tables import Rejection
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -23,10 +25,26 @@ Partitions = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
+def known_partitions(keys: list[str] | None) -> list[str] | None:
+    """Return the partition keys given; refuse one that is none."""
+    from s1mm_assets.partitions import SOURCE_BY_YEAR
+
+    for key in keys or ():
+        if not SOURCE_BY_YEAR.has_partition_key(key):
+            raise UsageError(f"{key} is not a partition: write 'source|year', for example 'arxiv|2019'")
+    return keys
+
+
 @app.command()
 @plain_errors
-def demo() -> None:
-    """Pack the example corpus as arXiv would, and build a release from it."""
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where sources, store and release of the demo go.")] = Path(
+        "var/demo"
+    ),
+) -> None:
+    """Pack the example corpus as arXiv would, and build a release from it, apart from all other data."""
+    for name in ("sources", "store", "release"):
+        os.environ[f"S1MM_{name.upper()}"] = str((folder / name).absolute())
     from s1mm_assets.cli.build import build_all, pack_examples
 
     pack_examples()
@@ -39,7 +57,7 @@ def build(partition: Partitions = None) -> None:
     """Materialize every partition that has papers, then the publication. Done work is not done again."""
     from s1mm_assets.cli.build import build_all
 
-    raise typer.Exit(build_all(partition))
+    raise typer.Exit(build_all(known_partitions(partition)))
 
 
 @app.command()
@@ -60,7 +78,8 @@ def extract(
     n_figures = 0
     for line in figures_of(paths, images):
         n_figures += line["figure_id"] is not None
-        sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
+        text = json.dumps(line, ensure_ascii=False) + "\n"
+        sys.stdout.write(text.encode("utf-8", "backslashreplace").decode())  # a file's name may not be UTF-8
     raise typer.Exit(0 if n_figures else 1)
 
 
@@ -72,7 +91,7 @@ def verify(release: Annotated[Path, typer.Argument(help="The release's folder.")
 
     problems = problems_of(release)
     for problem in problems:
-        out.print(f"[red]{problem.kind}[/red] {problem.path}: {problem.detail}", highlight=False)
+        out.print(f"{problem.kind} {problem.path}: {problem.detail}", highlight=False, markup=False)
     out.print(f"{release}: {len(problems)} problems" if problems else f"{release}: sound")
     raise typer.Exit(1 if problems else 0)
 
@@ -92,7 +111,7 @@ def status(as_json: AsJson = False) -> None:
 @plain_errors
 def failures(
     partition: Partitions = None,
-    reason: Annotated[str | None, typer.Option(help="Only this rejection, e.g. image_unreadable.")] = None,
+    reason: Annotated[Rejection | None, typer.Option(help="Only this rejection.", show_choices=False)] = None,
     examples: Annotated[int, typer.Option(help="Rows shown of each rejection.", min=0)] = 2,
     as_json: AsJson = False,
 ) -> None:
@@ -100,7 +119,7 @@ def failures(
     from s1mm_assets import reports
     from s1mm_assets.definitions import STORE
 
-    found = reports.failures(STORE, partitions=partition, reason=reason)
+    found = reports.failures(STORE, partitions=known_partitions(partition), reason=reason)
     table(reports.counted(found, examples), as_json=as_json, title="Rejected, where first turned away")
 
 
@@ -110,19 +129,22 @@ def retry(partition: Partitions = None) -> None:
     """Do again the shards with rows that the environment rejected: time, memory, crashes, missing renderers."""
     from s1mm_assets.cli.build import retry_failed
 
-    raise typer.Exit(retry_failed(partition))
+    raise typer.Exit(retry_failed(known_partitions(partition)))
 
 
 @app.command()
 @plain_errors
 def gc(
-    older_than_hours: Annotated[float, typer.Option(help="Spare younger files: a run may need them.")] = 24,
+    older_than_hours: Annotated[
+        float, typer.Option(help="Spare what was named since: a run may need it.", min=0)
+    ] = 24,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, remove nothing.")] = False,
 ) -> None:
     """Remove tables that no commit or partition record names any more."""
     from s1mm_assets.definitions import STORE
+    from s1mm_assets.resources.shard_garbage import collect
 
-    report = STORE.gc(older_than_hours * 3600, is_dry_run=dry_run)
+    report = collect(STORE, older_than_hours * 3600, is_dry_run=dry_run)
     verb = "would remove" if dry_run else "removed"
     out.print(f"{verb} {len(report.paths)} files, {report.n_bytes / 2**20:.1f} MiB")
 

@@ -14,6 +14,7 @@ from s1mm_assets.extraction.raster import Picture, RasterSettings, Refused, Rend
 from s1mm_assets.stages import Unread
 from s1mm_assets.tables import FigureCandidate, Paper, Rejection
 
+CHILD_RENDERERS = ("pdfium", "poppler", "ghostscript")
 MAX_IMAGE_BYTES_PER_PAPER = 512 * 2**20  # results cross a pipe and wait in memory for their turn
 
 
@@ -40,8 +41,8 @@ class Bundle(Protocol):
 class ReadBundle(Protocol):
     """Fetch and open one delivered paper; picklable."""
 
-    def __call__(self, uri: str, offset: int, length: int, name: str) -> Bundle:
-        """Return the opened bundle of a paper."""
+    def __call__(self, uri: str, offset: int, length: int, name: str, sha256: str | None) -> Bundle:
+        """Return the opened bundle of a paper; OSError where its bytes are not to be had, or are others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,7 @@ class PaperJob:
     uri: str
     offset: int
     length: int  # bytes; the worker pool bounds what is in flight by it
+    sha256: str | None = None  # of the bytes that were recorded, where they were
     title: str | None = None
     abstract: str | None = None
     authors: tuple[str, ...] = ()
@@ -78,7 +80,7 @@ class PaperReader:
     def __call__(self, job: PaperJob) -> PaperRead | Unread:
         """Read one paper; every outcome is a row, but for bytes that the source does not give."""
         try:
-            bundle = self.read_bundle(job.uri, job.offset, job.length, job.paper_id)
+            bundle = self.read_bundle(job.uri, job.offset, job.length, job.paper_id, job.sha256)
         except OSError as error:
             return Unread(f"{type(error).__name__}: {error}")
         if bundle.rejection not in (None, Rejection.NO_IMAGES):
@@ -139,12 +141,13 @@ class PaperReader:
         return rows
 
 
-def renderers_of(figure: FigureCandidate) -> list[str]:
-    """What a row depends on: Pillow judges every image; a renderer that failed is named first in the evidence."""
+def renderers_of(figure: FigureCandidate) -> set[str]:
+    """What a row depends on: Pillow judges every image; those that failed are named in the evidence."""
     if figure.image_member is None:
-        return []
-    failed = (figure.evidence or "").partition(":")[0].lower() if figure.image is None else None
-    return [name for name in ("pillow", figure.renderer, failed) if name]
+        return set()
+    evidence = (figure.evidence or "").lower() if figure.image is None else ""
+    used = {"pillow", figure.renderer or "", *(name for name in CHILD_RENDERERS if name in evidence)}
+    return used | {"pdfium"} if "poppler" in used else used  # poppler is only asked where pdfium failed
 
 
 def candidate(

@@ -22,11 +22,14 @@ READS = {
 }
 
 
-def stage(*, reader: PaperReader, map_papers: MapItems, environment: Mapping[str, str]) -> Stage:
+def stage(
+    *, reader: PaperReader, map_papers: MapItems, environment: Mapping[str, str], bundle_version: str
+) -> Stage:
     """Return the stage that reads every paper of a shard.
 
     Args:
         reader: Reads one paper; runs in the workers.
+        bundle_version: Version of the code that opens bundles.
         map_papers: Applies it to the papers, each of which may fail alone.
         environment: Renderer → version, or "missing".
     """
@@ -48,7 +51,7 @@ def stage(*, reader: PaperReader, map_papers: MapItems, environment: Mapping[str
         tables={"papers": Paper, "figures": FigureCandidate},
         make=make,
         reads=READS,
-        settings={"raster": asdict(reader.raster)},
+        settings={"raster": asdict(reader.raster), "bundle_version": bundle_version},
         environment=environment,
     )
 
@@ -65,6 +68,7 @@ def papers_of(shard: ShardReader) -> Iterator[PaperJob | PaperRead]:
                 uri=archive["uri"],
                 offset=archive["offset"],
                 length=archive["length"],
+                sha256=archive["sha256"],
                 title=known.get("title"),
                 abstract=known.get("abstract"),
                 authors=tuple(known.get("authors") or ()),

@@ -5,7 +5,7 @@ They are apart because measuring decodes images and deciding does not: a changed
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -25,8 +25,13 @@ FIGURES = "figure_candidates"
 MEASURES = "figure_measures"
 
 
-def measure_stage(*, map_items: MapItems) -> Stage:
-    """Return the stage that looks at every image: one `Measure` per figure, in order."""
+def measure_stage(*, map_items: MapItems, environment: Mapping[str, str]) -> Stage:
+    """Return the stage that looks at every image: one `Measure` per figure, in order.
+
+    Args:
+        map_items: Measures images apart from this process.
+        environment: Version of the decoder, by the name "pillow".
+    """
 
     def make(reader: ShardReader, writer: ShardWriter) -> None:
         seen: list[tuple[str, str | None]] = []
@@ -39,6 +44,8 @@ def measure_stage(*, map_items: MapItems) -> Stage:
             for figure_id, rejection in seen
         ]
         writer.write("measures", frame_of(Measure, rows))
+        if measured:
+            writer.used("pillow")
 
     return Stage(
         asset=MEASURES,
@@ -46,6 +53,7 @@ def measure_stage(*, map_items: MapItems) -> Stage:
         tables={"measures": Measure},
         make=make,
         reads={FIGURES: {"figures": ("figure_id", "image", "rejection")}},
+        environment=environment,
     )
 
 

@@ -30,7 +30,7 @@ def dataset_card(
         facts: One entry per partition; their order does not matter.
         settings: How the release is cut.
         thresholds: Name of each setting of the filters, and its value.
-        score_settings: For "CLIP score" and "pseudo-perplexity", the setting that has them evaluated.
+        score_settings: For "CLIP score" and "pseudo-perplexity", why they were not evaluated.
     """
     ordered = sorted(facts, key=lambda fact: (fact.source, fact.year))
     released = [fact for fact in ordered if fact.n_records]

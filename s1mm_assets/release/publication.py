@@ -7,10 +7,10 @@ on. What the release lives in is handed in as a `Target`.
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
+from s1mm_assets.release.folders import Folder, ReadableFolder, Subfolder, Target
 from s1mm_assets.release.layout import Piece, ReleasePart, layout, text
 from s1mm_assets.release.manifest import (
     FORMAT,
@@ -23,6 +23,7 @@ from s1mm_assets.release.manifest import (
     sha256_of,
 )
 from s1mm_assets.release.settings import ReleaseSettings
+from s1mm_assets.release.verify import verify
 
 README = "README.md"
 RELEASE = "release/"  # in the folder under construction: what will be the release
@@ -35,42 +36,6 @@ OpenPiece = Callable[[str, int, str, str], BinaryIO]
 
 class PublicationError(Exception):
     """The release cannot be made from what is there; the message says what to do."""
-
-
-class ReadableFolder(Protocol):
-    """A folder of files, by their paths in it, parted by slashes."""
-
-    def files(self) -> Mapping[str, int]:
-        """Every file's path and length in bytes; empty where there is no folder."""
-
-    def open(self, path: str) -> BinaryIO:
-        """Open a file for reading."""
-
-
-class Folder(ReadableFolder, Protocol):
-    """A folder that a release is built in."""
-
-    def create(self, path: str) -> AbstractContextManager[BinaryIO]:
-        """Write a file, which appears whole when the context is left, and not at all on an error."""
-
-    def remove(self, path: str) -> None:
-        """Remove a file."""
-
-
-class Target(Protocol):
-    """Where a release is published."""
-
-    def published(self) -> ReadableFolder:
-        """The release that stands."""
-
-    def building(self) -> AbstractContextManager[Folder]:
-        """The folder under construction, as the last publication left it; for one writer at a time."""
-
-    def replace_published(self) -> None:
-        """Put `release/` of the folder under construction where the release stands."""
-
-    def discard_building(self) -> None:
-        """Drop the folder under construction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +72,7 @@ def publish(
         report: Receives a line per file.
 
     Raises:
-        PublicationError: A piece is not what its shard says it is.
+        PublicationError: A piece is not what its shard says it is, or what they join to does not hold together.
         ValueError: The pieces cannot be laid out.
     """
     parts = [*layout(pieces, settings), text(README, readme.encode())]
@@ -136,6 +101,13 @@ def publish(
         for path in sorted(folder.files()):
             if path.startswith(RELEASE) and path.removeprefix(RELEASE) not in planned:
                 folder.remove(path)
+        problems = verify(Subfolder(folder, RELEASE))
+        if problems:
+            first = problems[0]
+            raise PublicationError(
+                f"the new release does not hold together, and the last one stays: {first.kind} {first.path}: "
+                f"{first.detail} ({len(problems)} problems)"
+            )
         target.replace_published()
         target.discard_building()
     return outcome(manifest, n_written=written)

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
+from s1mm_assets.release.folders import ReadableFolder
 from s1mm_assets.release.image_archives import ArchiveError, Joined, members
 from s1mm_assets.release.layout import DATA, IMAGES, RECORDS
 from s1mm_assets.release.manifest import (
@@ -26,7 +27,6 @@ from s1mm_assets.release.manifest import (
     load_manifest,
     sha256_of,
 )
-from s1mm_assets.release.publication import ReadableFolder
 from s1mm_assets.release.records import RECORD, line_of
 from s1mm_assets.release.streamable import rows
 

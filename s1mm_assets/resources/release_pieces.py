@@ -1,26 +1,33 @@
-"""The pieces of hf_release as they lie in the shard store: what a publication is joined from."""
+"""What a publication is joined from: partitions of the shard store, pinned once for pieces, card and manifest."""
 
-from collections.abc import Iterator
-from typing import BinaryIO
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, BinaryIO
+
+import polars as pl
 
 from s1mm_assets.partitions import source_and_year
-from s1mm_assets.release import Piece, pieces_of
-from s1mm_assets.resources.shard_store import ShardStore
-from s1mm_assets.resources.shards import Commit, ShardSet
+from s1mm_assets.release import FACTS_READ, PartitionFacts, Piece, partition_facts, pieces_of
+from s1mm_assets.resources.shard_store import ShardStore, check_inputs
+from s1mm_assets.resources.shards import Commit, ShardSet, digest_of
 from s1mm_assets.tables import ReleaseFile, columns_of
+
+Handles = Mapping[str, ShardSet]  # asset → its handle
 
 
 class StoredPieces:
-    """The pieces of every partition that has been materialized, as it was when this was made."""
+    """Every partition of hf_release with the assets that it was made from, as they were when this was made.
+
+    Raises:
+        StoreError: An asset of a partition was made from an older version of another.
+    """
 
     def __init__(self, store: ShardStore) -> None:
         self._store = store
-        pinned = [store.pinned("hf_release", key) for key in store.partitions("hf_release")]
+        self._partitions = {key: pinned(store, key) for key in store.partitions("hf_release")}
         self._commits: dict[tuple[str, int, str], Commit] = {
-            (*source_and_year(handle.partition), commit.shard): commit
-            for handle in pinned
-            if handle
-            for commit in handle.shards
+            (*source_and_year(key), commit.shard): commit
+            for key, handles in self._partitions.items()
+            for commit in handles["hf_release"].shards
         }
 
     def __iter__(self) -> Iterator[Piece]:
@@ -34,3 +41,51 @@ class StoredPieces:
     def open(self, source: str, year: int, shard: str, name: str) -> BinaryIO:
         """Open one of them for streaming."""
         return self._store.open_file(self._commits[source, year, shard], name)
+
+    def facts(self) -> list[PartitionFacts]:
+        """Count what the card says of each partition."""
+        return [self._facts(key, handles) for key, handles in self._partitions.items()]
+
+    def _facts(self, key: str, handles: Handles) -> PartitionFacts:
+        def read(asset: str, table: str) -> pl.DataFrame:
+            handle = handles.get(asset, ShardSet(asset=asset, partition=key))
+            return self._store.read(handle, table, FACTS_READ[asset][table])
+
+        return partition_facts(*source_and_year(key), read)
+
+    def provenance(self) -> dict[str, dict[str, list[Any]]]:
+        """Return, by asset, which code versions, settings, renderers and models made what is released."""
+        made: dict[str, dict[str, dict[str, Any]]] = {}
+        for commit in self._all_commits():
+            own = made.setdefault(commit.asset, {"versions": {}, "settings": {}, "environment": {}})
+            version, settings = commit.made_from["version"], commit.made_from["settings"]
+            own["versions"][version] = version
+            own["settings"][digest_of(settings)] = settings
+            own["environment"] |= {f"{each} {v}": f"{each} {v}" for each, v in commit.environment.items()}
+        return {
+            asset: {name: [values[key] for key in sorted(values)] for name, values in own.items()}
+            for asset, own in made.items()
+        }
+
+    def _all_commits(self) -> Iterator[Commit]:
+        for handles in self._partitions.values():
+            for handle in handles.values():
+                yield from handle.shards
+
+
+def pinned(store: ShardStore, key: str) -> Handles:
+    """Return the handles of one partition that belong together."""
+    found = {asset: store.pinned(asset, key) for asset in FACTS_READ}
+    handles = {asset: handle for asset, handle in found.items() if handle}
+    inputs = list(handles.values())
+    check_inputs(inputs, [commit.shard for commit in handles["hf_release"].shards])
+    return handles
+
+
+def thresholds(settings: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return each setting of the filters with the value that shaped the release; with all, where they differ."""
+    names = sorted({name for each in settings for name in each})
+    return {
+        name: " or ".join(dict.fromkeys(str(each.get(name, "not set")) for each in settings))
+        for name in names
+    }

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -151,7 +151,7 @@ def _postscript_failed(messages: bytes) -> Refused:
     if error is None:
         return Refused(Rejection.IMAGE_UNREADABLE, "ghostscript: draws nothing")
     if error[1] == b"/VMerror":
-        return Refused(Rejection.IMAGE_TOO_LARGE, f"ghostscript: {_MEMORY_EXCEEDED}")
+        return Refused(Rejection.OUT_OF_MEMORY, f"ghostscript: {_MEMORY_EXCEEDED}")
     what = b" in ".join(error.groups()).decode("ascii").strip()
     return Refused(Rejection.IMAGE_UNREADABLE, f"ghostscript: {what}")
 
@@ -253,23 +253,32 @@ class Renderers(dg.ConfigurableResource[Any]):
             ),
         )
 
+    def decoder(self) -> dict[str, str]:
+        """Return the version of what decodes the images that were rendered."""
+        return {"pillow": f"{PIL.__version__} {_codecs()}"}
+
+    def missing(self, found: Mapping[str, str]) -> list[str]:
+        """Return a line for each renderer that is missing: what that costs, and how to install it."""
+        return [
+            f"{name} is not installed: {effect} are rejected as renderer_missing. "
+            f"Install it ({install}), then run `s1mm retry`."
+            for name, effect, install in (
+                ("ghostscript", "figures in EPS and PostScript", INSTALL_GHOSTSCRIPT),
+                ("poppler", "PDF figures that pdfium refuses", INSTALL_POPPLER),
+            )
+            if found[name] == MISSING
+        ]
+
     def versions(self) -> dict[str, str]:
         """Return renderer → version, or "missing"; warn of each that is missing and say how to install it."""
         found = {
-            "pillow": f"{PIL.__version__} {_codecs()}",
+            **self.decoder(),
             "pdfium": str(pypdfium2.version.PDFIUM_INFO),
             "poppler": _version(self.poppler, "-v"),
             "ghostscript": _version(self.ghostscript, "--version"),
         }
-        for name, effect, install in (
-            ("ghostscript", "figures in EPS and PostScript", INSTALL_GHOSTSCRIPT),
-            ("poppler", "PDF figures that pdfium refuses", INSTALL_POPPLER),
-        ):
-            if found[name] == MISSING:
-                dg.get_dagster_logger().warning(
-                    f"{name} is not installed: {effect} are rejected as renderer_missing. "
-                    f"Install it ({install}), then run `s1mm retry`."
-                )
+        for line in self.missing(found):
+            dg.get_dagster_logger().warning(line)
         return found
 
 

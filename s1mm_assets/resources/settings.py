@@ -36,6 +36,9 @@ class CheckSettings:
     min_archive_rejection_rate: float = 0.0
     max_archive_rejection_rate: float = 0.35  # the paper reports about 0.20 for arXiv
     n_reopened_images: int = 64  # kept images that are decoded once more, per partition
+    allow_vanished_chunks: bool = (
+        False  # a chunk that was landed and is gone takes its papers out of the release
+    )
 
 
 SECTIONS: dict[str, type] = {
@@ -51,6 +54,15 @@ class SettingsError(Exception):
     """The settings file holds something that is not a setting."""
 
 
+def is_alike(value: object, default: object) -> bool:
+    """Whether a value has the type of a default; a whole number may stand for a fraction."""
+    if isinstance(default, tuple):
+        return isinstance(value, (list, tuple))
+    if isinstance(default, float) and not isinstance(value, bool):
+        return isinstance(value, (int, float))
+    return type(value) is type(default)
+
+
 class Settings(dg.ConfigurableResource[Any]):
     """The settings of one pipeline; without a file, the defaults."""
 
@@ -58,12 +70,20 @@ class Settings(dg.ConfigurableResource[Any]):
 
     def _section(self, name: str, section: type[Section]) -> Section:
         values = self._file().get(name, {})
+        if not isinstance(values, dict):
+            raise SettingsError(f"{self.path}: {name} must be a section: [{name}]")
         known = [field.name for field in fields(section)]  # type: ignore[arg-type]
         unknown = sorted(set(values) - set(known))
         if unknown:
             raise SettingsError(
                 f"{self.path}: [{name}] has no setting {unknown[0]}; it has: {', '.join(known)}"
             )
+        for setting in fields(section):  # type: ignore[arg-type]
+            default, value = setting.default, values.get(setting.name, setting.default)
+            if not is_alike(value, default):
+                raise SettingsError(
+                    f"{self.path}: [{name}] {setting.name} is {value!r}; it must be like {default!r}"
+                )
         try:
             return section(**values)
         except (TypeError, ValueError) as error:

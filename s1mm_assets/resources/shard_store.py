@@ -43,20 +43,13 @@ from s1mm_assets.tables import SCHEMA_VERSION, TABLES, schema_of
 
 COMMIT = "commit.json"
 PARTITION = "partition.json"
+BUFFER_BYTES = 8 * 2**20  # an object store is asked once for as much
 JOURNAL = "journal.json"  # clocks and hosts: outside every digest
 Report = Callable[[str], None]
 
 
 class StoreError(Exception):
     """The store's state does not allow what was asked; the message says what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class GarbageReport:
-    """What `ShardStore.gc` removed, or would remove."""
-
-    paths: tuple[str, ...]
-    n_bytes: int
 
 
 class ShardStore(dg.ConfigurableResource[Any]):
@@ -121,8 +114,8 @@ class ShardStore(dg.ConfigurableResource[Any]):
             (staging / "record").write_bytes(dump(record))
             self._publish(staging / "record", target)
 
-    def _get(self, path: str) -> Any:
-        """Read a JSON record; FileNotFoundError where there is none."""
+    def get(self, path: str) -> Any:
+        """Read a JSON record by its path in the file system; FileNotFoundError where there is none."""
         with self.fs.open_input_stream(path) as stream:
             return json.loads(stream.read())
 
@@ -177,7 +170,7 @@ class ShardStore(dg.ConfigurableResource[Any]):
         paths = {shard: self._folder(asset, partition, shard, COMMIT) for shard in shards}
         present = {shard: path for shard, path in paths.items() if path in sizes}
         with ThreadPoolExecutor(16) as threads:
-            records = zip(present, threads.map(self._get, present.values()), strict=True)
+            records = zip(present, threads.map(self.get, present.values()), strict=True)
             commits = {shard: load_commit(record) for shard, record in records}
         return {
             shard: commit
@@ -242,7 +235,7 @@ class ShardStore(dg.ConfigurableResource[Any]):
             StoreError: It was written with another schema version.
         """
         try:
-            shard_set = load_shard_set(self._get(self._folder(asset, partition, PARTITION)))
+            shard_set = load_shard_set(self.get(self._folder(asset, partition, PARTITION)))
         except FileNotFoundError:
             return None
         old = {commit.schema_version for commit in shard_set.shards} - {SCHEMA_VERSION}
@@ -311,44 +304,8 @@ class ShardStore(dg.ConfigurableResource[Any]):
         """Open an additional file of a shard for streaming."""
         entry = commit.files[name]
         path = self._folder(commit.asset, commit.partition, commit.shard, entry.file)
-        stream: BinaryIO = self.fs.open_input_stream(path, compression=None)  # by default .gz is inflated
+        stream: BinaryIO = self.fs.open_input_stream(path, compression=None, buffer_size=BUFFER_BYTES)
         return stream
-
-    # --- housekeeping --------------------------------------------------------------------------------------
-
-    def gc(self, older_than_s: float = 86_400, *, is_dry_run: bool = False) -> GarbageReport:
-        """Remove files that no commit or partition record names and that are older than the given age.
-
-        The age protects what other runs are writing or reading at this moment.
-        """
-        infos = self.fs.get_file_info(pafs.FileSelector(self.path(), recursive=True, allow_not_found=True))
-        files = [info for info in infos if info.type == pafs.FileType.File]
-        named = self._named([info.path for info in files])
-        limit = time.time() - older_than_s
-        garbage = [info for info in files if info.path not in named and info.mtime.timestamp() <= limit]
-        if not is_dry_run:
-            for info in garbage:
-                self.fs.delete_file(info.path)
-        return GarbageReport(tuple(info.path for info in garbage), sum(info.size for info in garbage))
-
-    def _named(self, paths: Sequence[str]) -> set[str]:
-        """Paths that a record names. A shard that its partition record does not list has been superseded."""
-        named = {path for path in paths if path.endswith("/" + PARTITION)}
-        listed: dict[str, set[str]] = {}
-        for path in sorted(named):
-            shard_set = load_shard_set(self._get(path))
-            folder = path.removesuffix(PARTITION)
-            listed[folder] = {commit.shard for commit in shard_set.shards}
-            named |= {f"{folder}{c.shard}/{each.file}" for c in shard_set.shards for each in c.stored()}
-        for path in paths:
-            if path.endswith("/" + COMMIT):
-                shard_folder = path.removesuffix(COMMIT)
-                partition_folder, _, shard = shard_folder.rstrip("/").rpartition("/")
-                if shard in listed.get(partition_folder + "/", {shard}):
-                    commit = load_commit(self._get(path))
-                    named |= {path, shard_folder + JOURNAL}
-                    named |= {shard_folder + each.file for each in commit.stored()}
-        return named
 
 
 def describe(stage: Stage, parents: Mapping[str, Commit], shard: str) -> dict[str, Any]:
@@ -389,19 +346,17 @@ def check_inputs(inputs: Sequence[ShardSet], shards: Sequence[str]) -> None:
                 f"{each.asset} {each.partition} has other shards than {inputs[0].asset}: "
                 f"materialize {each.asset} for {each.partition} again"
             )
-    columns = {
-        f"{each.asset}/{table}.{column}": {
-            c.shard: (c.tables[table].columns or {})[column] for c in each.shards
-        }
+    now = {
+        (f"{each.asset}/{table}.{column}", commit.shard): digest
         for each in inputs
-        for table in (each.shards[0].tables if each.shards else {})
-        for column in each.shards[0].tables[table].columns or {}
+        for commit in each.shards
+        for table, stored in commit.tables.items()
+        for column, digest in (stored.columns or {}).items()
     }
     for each in inputs:
         for commit in each.shards:
             for column, digest in commit.made_from["columns"].items():
-                now = columns.get(column, {}).get(commit.shard, digest)
-                if now != digest:
+                if now.get((column, commit.shard), digest) != digest:
                     raise StoreError(
                         f"{each.asset} {each.partition} {commit.shard} was made from an older {column}: "
                         f"materialize {each.asset} for {each.partition} again"

@@ -46,10 +46,12 @@ class TableFile:
         """
         if rows.schema != self.schema:
             raise ValueError(f"{self.path.name}: rows have {rows.schema}, the table has {self.schema}")
-        self._waiting.append(rows)
-        self._waiting_bytes += int(rows.estimated_size())
-        if sum(map(len, self._waiting)) >= ROW_GROUP_ROWS or self._waiting_bytes >= ROW_GROUP_BYTES:
-            self._flush()
+        row_bytes = max(1, int(rows.estimated_size()) // max(1, len(rows)))
+        for some in rows.iter_slices(max(1, min(ROW_GROUP_ROWS, ROW_GROUP_BYTES // row_bytes))):
+            self._waiting.append(some)
+            self._waiting_bytes += row_bytes * len(some)
+            if sum(map(len, self._waiting)) >= ROW_GROUP_ROWS or self._waiting_bytes >= ROW_GROUP_BYTES:
+                self._flush()
 
     def _flush(self) -> None:
         rows = pl.concat(self._waiting) if self._waiting else self.schema.to_frame()

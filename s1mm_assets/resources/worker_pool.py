@@ -28,7 +28,6 @@ from s1mm_assets.tables import Rejection
 
 PRELOAD: tuple[str, ...] = (
     "PIL.Image",
-    "charset_normalizer",
     "dagster",
     "defusedxml.ElementTree",
     "isal.igzip_lib",

@@ -22,6 +22,7 @@ from s1mm_assets_tests.strategies import SHA256S, figure
 
 SETTINGS = FilterSettings()
 PLOT, TABLE, BLANK = (drawings.png(draw()) for draw in (drawings.plot, drawings.table, drawings.blank))
+PILLOW = {"pillow": "test"}
 KEY = ("figure_candidates", "figures")
 MEASURES = ("figure_measures", "measures")
 
@@ -43,7 +44,7 @@ def figures() -> pl.DataFrame:
 
 def test_one_measure_per_figure_in_order() -> None:
     """Each figure has a row, with its measures or with why there are none."""
-    measures = run(measure_stage(map_items=map_here), {KEY: figures()})["measures"]
+    measures = run(measure_stage(map_items=map_here, environment=PILLOW), {KEY: figures()})["measures"]
 
     assert measures["figure_id"].to_list() == figures()["figure_id"].to_list()
     assert measures["rejection"].to_list() == [*[None] * 4, "graphics_missing", "image_unreadable"]
@@ -53,9 +54,9 @@ def test_a_crash_costs_only_its_figure() -> None:
     """The batch that crashed is measured again singly, and the one that crashes again is a row."""
     lost = FailingMap(lambda job: job_holds(job, "arxiv:p#3.1"))
 
-    measures = run(measure_stage(map_items=lost), {KEY: figures()})["measures"]
+    measures = run(measure_stage(map_items=lost, environment=PILLOW), {KEY: figures()})["measures"]
 
-    undisturbed = run(measure_stage(map_items=map_here), {KEY: figures()})["measures"]
+    undisturbed = run(measure_stage(map_items=map_here, environment=PILLOW), {KEY: figures()})["measures"]
     is_lost = pl.col("figure_id") == "arxiv:p#3.1"
     assert_frame_equal(measures.filter(~is_lost), undisturbed.filter(~is_lost))
     assert measures.filter(is_lost)["rejection"].to_list() == ["worker_crashed"]
@@ -87,7 +88,7 @@ def decided(duplicates: pl.DataFrame, measures: pl.DataFrame) -> pl.DataFrame:
 
 def test_from_images_to_decisions() -> None:
     """The plot is kept once; table, blank page, missing and broken file say why they are not."""
-    measures = run(measure_stage(map_items=map_here), {KEY: figures()})["measures"]
+    measures = run(measure_stage(map_items=map_here, environment=PILLOW), {KEY: figures()})["measures"]
     kept = survivors(figures().with_columns(shard=pl.lit("chunk_001")), measures, SETTINGS)
     decisions = decided(find_duplicates(kept, bits=SETTINGS.near_duplicate_bits), measures)
 
@@ -108,7 +109,9 @@ def test_deciding_reads_no_image() -> None:
 
 def no_survivors() -> pl.DataFrame:
     """No figure at all."""
-    measures = run(measure_stage(map_items=map_here), {KEY: figures().clear()})["measures"]
+    measures = run(measure_stage(map_items=map_here, environment=PILLOW), {KEY: figures().clear()})[
+        "measures"
+    ]
     return survivors(figures().clear().with_columns(shard=pl.lit("s")), measures, SETTINGS)
 
 

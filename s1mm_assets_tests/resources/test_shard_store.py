@@ -1,6 +1,7 @@
 """The commit protocol: nothing half, nothing twice, nothing mixed."""
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -8,13 +9,18 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from s1mm_assets.resources import shard_store
+from s1mm_assets.resources.shard_garbage import collect
 from s1mm_assets.resources.shard_store import ShardStore, StoreError
+from s1mm_assets.resources.shard_tables import TableFile
+from s1mm_assets.tables import Measure, columns_of
 from s1mm_assets_tests.resources.shard_stages import (
     PARTITION,
     SHARDS,
@@ -189,10 +195,10 @@ def test_gc_keeps_what_a_record_names(store: ShardStore) -> None:
     store.derive(measures(ink=0.3), PARTITION, shards=SHARDS)
     assert len(list(root.rglob("*.parquet"))) == 9
 
-    assert store.gc(older_than_s=3600).paths == ()
-    assert len(store.gc(older_than_s=-1, is_dry_run=True).paths) == 3
+    assert collect(store, older_than_s=3600).paths == ()
+    assert len(collect(store, older_than_s=-1, is_dry_run=True).paths) == 3
     assert len(list(root.rglob("*.parquet"))) == 9
-    store.gc(older_than_s=-1)
+    collect(store, older_than_s=-1)
 
     assert len(list(root.rglob("*.parquet"))) == 6
     pinned = store.pinned("figure_measures", PARTITION)
@@ -205,9 +211,67 @@ def test_gc_removes_shards_that_the_partition_no_longer_has(store: ShardStore) -
     store.pin(store.derive(measures(), PARTITION, shards=SHARDS))
     store.pin(store.derive(measures(), PARTITION, shards=SHARDS[:2]))
 
-    store.gc(older_than_s=-1)
+    collect(store, older_than_s=-1)
 
     assert sorted(path.parent.name for path in Path(store.uri).rglob("commit.json")) == list(SHARDS[:2])
+
+
+def test_gc_spares_what_was_named_until_just_now(store: ShardStore) -> None:
+    """Old tables whose record was replaced a moment ago may still be read by the run that pinned them."""
+    root = Path(store.uri)
+    store.pin(store.derive(measures(ink=0.1), PARTITION, shards=SHARDS))
+    two_days_ago = time.time() - 2 * 86_400
+    for path in root.rglob("*"):
+        os.utime(path, (two_days_ago, two_days_ago))
+
+    store.pin(store.derive(measures(ink=0.2), PARTITION, shards=SHARDS))
+
+    assert collect(store).paths == ()
+    assert len(list(root.rglob("*.parquet"))) == 6
+
+
+def test_gc_spares_shards_that_a_run_has_made_and_not_pinned_yet(store: ShardStore) -> None:
+    """New shards are not in the partition record before the run ends, however long it takes."""
+    root = Path(store.uri)
+    store.pin(store.derive(measures(), PARTITION, shards=SHARDS[:1]))
+    store.derive(measures(), PARTITION, shards=SHARDS)
+    two_days_ago = time.time() - 2 * 86_400
+    for age, path in enumerate(sorted(root.rglob("*"), key=lambda path: path.stat().st_mtime_ns)):
+        os.utime(path, (two_days_ago + age, two_days_ago + age))
+
+    assert collect(store).paths == ()
+
+
+def test_a_column_that_older_shards_lack_reads_through(store: ShardStore) -> None:
+    """Inputs whose shards were written before and after a nullable column came still belong together."""
+    made = store.derive(measures(), PARTITION, shards=SHARDS)
+    older = made.shards[1]
+    columns = {
+        name: digest
+        for name, digest in (older.tables["measures"].columns or {}).items()
+        if name != "detail_hash"
+    }
+    table = replace(older.tables["measures"], columns=columns)
+    mixed = replace(made, shards=(made.shards[0], replace(older, tables={"measures": table}), made.shards[2]))
+
+    assert store.derive(decisions(), PARTITION, inputs=[mixed]).n_rows("decisions") == 30
+
+
+def test_one_large_write_is_cut_into_row_groups(
+    store: ShardStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many rows a stage writes at once."""
+    monkeypatch.setattr("s1mm_assets.resources.shard_tables.ROW_GROUP_ROWS", 100)
+    rows = store.read(
+        store.derive(measures({"a": 250}), PARTITION, shards=["a"]), "measures", columns_of(Measure)
+    )
+    table = TableFile(tmp_path / "table.parquet", Measure)
+
+    table.append(rows)
+    table.close()
+
+    metadata = pq.read_metadata(tmp_path / "table.parquet")
+    assert [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)] == [100, 100, 50]
 
 
 def test_invalidate_makes_one_shard_again(store: ShardStore) -> None:
@@ -256,7 +320,7 @@ def test_kill_anywhere_run_again_same_bytes(tmp_path: Path) -> None:
         progress.append(len(list(disturbed.rglob("commit.json"))))
 
     subprocess.run([*command[:-1], "0"], check=True, capture_output=True)
-    ShardStore(uri=str(disturbed)).gc(older_than_s=-1)
+    collect(ShardStore(uri=str(disturbed)), older_than_s=-1)
 
     assert progress[0] < 9, "the first kill came after the work was done"
     assert progress == sorted(progress), "a finished shard was lost"
@@ -305,8 +369,8 @@ def test_an_object_store_holds_the_same(s3_uri: str, tmp_path: Path) -> None:
     third = remote.pinned("hf_release", PARTITION)
     assert third is not None
     assert remote.open_file(third.shards[0], "images.tar.gz").read().startswith(b"arxiv:chunk_001#1.1")
-    assert remote.gc(older_than_s=-60).paths == ()
+    assert collect(remote, older_than_s=-60).paths == ()
     remote.derive(measures(ink=0.9), PARTITION, shards=SHARDS)
     remote.derive(measures(ink=0.8), PARTITION, shards=SHARDS)
-    assert len(remote.gc(older_than_s=-60).paths) == 3
+    assert len(collect(remote, older_than_s=-60).paths) == 3
     assert remote.partitions("hf_release") == [PARTITION]

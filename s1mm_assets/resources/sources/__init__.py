@@ -39,6 +39,9 @@ class Source(Protocol):
     def chunks(self, year: int) -> list[Chunk]:
         """Return the chunks of one year, in order; none where it holds nothing."""
 
+    def absent(self, year: int) -> list[str]:
+        """Return the chunks of one year that the source lists and that have not been landed."""
+
     def deliveries(self, chunk_name: str, year: int) -> Iterator[Delivery]:
         """Yield the papers of one chunk, each paper_id once."""
 

@@ -66,6 +66,10 @@ class LocalSource(dg.ConfigurableResource[Any]):
             Chunk(name, {"papers": _digest(papers)}) for name, papers in sorted(self._shards(year).items())
         ]
 
+    def absent(self, year: int) -> list[str]:  # noqa: ARG002
+        """None: a folder lists nothing but what it holds."""
+        return []
+
     def deliveries(self, chunk_name: str, year: int) -> Iterator[Delivery]:
         """Yield the papers of one shard, in order of id."""
         for paper in self._shards(year).get(chunk_name, []):

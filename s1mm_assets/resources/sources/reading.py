@@ -12,6 +12,8 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import fs as pafs
 
+BUFFER_BYTES = 8 * 2**20  # an object store is asked once for as much
+
 
 class SourceError(Exception):
     """A source is not set up as it must be; the message says what to do."""
@@ -69,7 +71,7 @@ def file_at(root: str, uri: str) -> SourceFile | None:
 def streamed(root: str, uri: str) -> Iterator[pa.NativeFile]:
     """Open a file for one forward reading."""
     file_system, path = open_root(root)
-    with file_system.open_input_stream(f"{path}/{uri}") as stream:
+    with file_system.open_input_stream(f"{path}/{uri}", compression=None, buffer_size=BUFFER_BYTES) as stream:
         yield stream
 
 

@@ -1,6 +1,7 @@
 """Every source of this installation, by the folder that its papers lie in."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +11,11 @@ from pydantic import PrivateAttr
 
 from s1mm_assets.archives import Bundle, Delivery, open_bundle
 from s1mm_assets.partitions import SOURCES, YEARS, partition_key
+from s1mm_assets.resources.shards import ShardSet
 from s1mm_assets.resources.sources import Chunk, Source
 from s1mm_assets.resources.sources.arxiv import ArxivSource
 from s1mm_assets.resources.sources.local import LocalSource
-from s1mm_assets.resources.sources.reading import RangeReader, open_root
+from s1mm_assets.resources.sources.reading import RangeReader, SourceError, open_root
 from s1mm_assets.tables import Metadata
 
 
@@ -23,9 +25,14 @@ class BundleReader:
 
     read: RangeReader
 
-    def __call__(self, uri: str, offset: int, length: int, name: str) -> Bundle:
-        """Return the opened bundle; OSError where the source cannot be read."""
-        return open_bundle(self.read(uri, offset, length), name)
+    def __call__(self, uri: str, offset: int, length: int, name: str, sha256: str | None) -> Bundle:
+        """Return the opened bundle; OSError where the source cannot be read, or holds other bytes than recorded."""
+        data = self.read(uri, offset, length)
+        if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
+            raise OSError(
+                "these are not the bytes that raw_archives recorded: materialize raw_archives again"
+            )
+        return open_bundle(data, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,10 @@ class NoPapers:
         return []
 
     def chunks(self, year: int) -> list[Chunk]:  # noqa: ARG002
+        """None."""
+        return []
+
+    def absent(self, year: int) -> list[str]:  # noqa: ARG002
         """None."""
         return []
 
@@ -68,7 +79,8 @@ class Sources(dg.ConfigurableResource[Any]):
 
     def folder(self, source: str) -> str:
         """Where a source's papers lie."""
-        return f"{self.root.rstrip('/')}/{source}"
+        root, question_mark, options = self.root.partition("?")  # s3://bucket/prefix?region=…
+        return f"{root.rstrip('/')}/{source}{question_mark}{options}"
 
     def of(self, source: str) -> Source:
         """Return the client of a source."""
@@ -76,14 +88,34 @@ class Sources(dg.ConfigurableResource[Any]):
             folder = self.folder(source)
             file_system, path = open_root(folder)
             if file_system.get_file_info(path).type is not pafs.FileType.Directory:
+                self._require_root()
                 return NoPapers(source, folder)
             is_arxiv = source == "arxiv"
             self._opened[source] = ArxivSource(root=folder) if is_arxiv else LocalSource(folder=folder)
         return self._opened[source]
 
+    def _require_root(self) -> None:
+        """A root that is not there is an outage, not a source without papers."""
+        file_system, path = open_root(self.root)
+        if file_system.get_file_info(path).type is not pafs.FileType.Directory:
+            raise SourceError(f"there is no folder {self.root}: set S1MM_SOURCES to where the papers lie")
+
     def bundles(self, source: str) -> BundleReader:
         """Return what fetches and opens the papers of a source."""
         return BundleReader(RangeReader(self.folder(source)))
+
+    def refuse_vanished(self, landed: ShardSet | None, chunks: Collection[str]) -> None:
+        """Refuse to drop papers that were landed before because their chunk is not there now.
+
+        Raises:
+            SourceError: A chunk of the last materialization is gone.
+        """
+        gone = [commit.shard for commit in (landed.shards if landed else ()) if commit.shard not in chunks]
+        if landed and gone:
+            raise SourceError(
+                f"{landed.partition}: {len(gone)} chunks that were landed are gone, {gone[0]} first: bring them back, "
+                "or let their papers go by the setting checks.allow_vanished_chunks = true"
+            )
 
     def partitions(self) -> list[str]:
         """Return the keys of the partitions that hold papers, by source and year."""
