@@ -1,6 +1,7 @@
 """The assembled graph: what the Dagster UI shows, and that a run without papers goes through it."""
 
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -8,6 +9,7 @@ import pytest
 
 from s1mm_assets import definitions
 from s1mm_assets.partitions import SOURCE_BY_YEAR, SOURCES, YEARS
+from s1mm_assets.resources.check_history import RELEASE_GUARDS, RefusedByCheck, require_passed
 from s1mm_assets.resources.release_folder import ReleaseFolder
 from s1mm_assets.resources.shard_io import ShardSetIOManager
 from s1mm_assets.resources.shard_store import ShardStore
@@ -97,3 +99,37 @@ def test_check_names_say_what_is_true() -> None:
         "the_release_verifies",
         "datasets_reads_the_release",
     }
+
+
+@pytest.mark.filterwarnings("ignore")  # partitioned check specs are a preview
+def test_a_partition_that_a_check_refused_is_not_published() -> None:
+    """Also when the publication is materialized alone, later; until the partition passes again."""
+    is_sound = False
+
+    @dg.asset(partitions_def=SOURCE_BY_YEAR)
+    def hf_release() -> None:
+        pass
+
+    spec = dg.AssetCheckSpec(RELEASE_GUARDS[0], asset="hf_release", partitions_def=SOURCE_BY_YEAR)
+
+    @dg.multi_asset_check(specs=[spec])
+    def guard() -> Iterator[dg.AssetCheckResult]:
+        yield dg.AssetCheckResult(check_name=spec.name, passed=is_sound)
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        dg.materialize([hf_release, guard], partition_key="arxiv|2019", instance=instance)
+        with pytest.raises(RefusedByCheck, match=r"arxiv\|2019 was refused by every_metric_has_one_record"):
+            require_passed(instance, ["arxiv|2018", "arxiv|2019"])
+
+        is_sound = True
+        dg.materialize([hf_release, guard], partition_key="arxiv|2019", instance=instance)
+        require_passed(instance, ["arxiv|2018", "arxiv|2019"])
+
+
+def test_the_guards_of_the_release_are_its_blocking_checks() -> None:
+    """The publication looks for each of them by name."""
+    specs = [spec for checks in definitions.CHECKS for spec in checks.check_specs]
+
+    assert {
+        spec.name for spec in specs if spec.asset_key == dg.AssetKey("hf_release") and spec.blocking
+    } == set(RELEASE_GUARDS)

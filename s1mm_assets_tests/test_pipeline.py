@@ -107,19 +107,19 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example corpus, packed."""
-    folder = tmp_path_factory.mktemp("sources")
-    subprocess.run([sys.executable, EXAMPLES / "pack.py", folder], check=True)
-    return folder
+def built(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """What `s1mm demo` builds, which tests must not change."""
+    folder = tmp_path_factory.mktemp("built")
+    home = Home(folder, folder / "sources")
+    done = home.run("demo", "--folder", str(folder), S1MM_STORE="/nonexistent", S1MM_SOURCES="/nonexistent")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return home
 
 
 @pytest.fixture(scope="session")
-def built(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A finished build, which tests must not change."""
-    home = Home(tmp_path_factory.mktemp("built"), sources)
-    home.build()
-    return home
+def sources(built: Home) -> Path:
+    """The example corpus, packed."""
+    return built.sources
 
 
 @pytest.fixture

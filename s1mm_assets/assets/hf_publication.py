@@ -3,6 +3,7 @@
 import dagster as dg
 
 from s1mm_assets import release
+from s1mm_assets.resources.check_history import require_passed
 from s1mm_assets.resources.release_folder import ReleaseFolder
 from s1mm_assets.resources.release_pieces import StoredPieces, thresholds
 from s1mm_assets.resources.settings import Settings
@@ -25,6 +26,7 @@ def hf_publication(
 
     It is verified where it is built, and takes the place of the last one only when it is sound.
     """
+    require_passed(context.instance, store.partitions("hf_release"))
     pieces = StoredPieces(store)
     made_by = pieces.provenance()
     card = release.dataset_card(
