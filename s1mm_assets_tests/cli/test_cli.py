@@ -151,7 +151,9 @@ def test_a_wrong_call_is_answered_in_a_line(
     home: dict[str, Path], arguments: tuple[str, ...], environment: dict[str, str], message: str
 ) -> None:
     """Exit code 2 and what is wrong, without a traceback."""
-    done = s1mm(*arguments, **(home | {name: Path(value) for name, value in environment.items()}))
+    given: dict[str, str | Path] = {**home, **environment}
+
+    done = s1mm(*arguments, **given)
 
     assert done.returncode == 2, done.stdout + done.stderr
     assert message in done.stderr
