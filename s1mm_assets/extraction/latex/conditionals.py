@@ -6,6 +6,7 @@ a TeX run could decide takes the branch that pdfLaTeX on a plain machine most li
 
 # ruff: noqa: ARG001, SIM905 - handlers share one signature; word lists read better as words
 
+import operator
 import re
 
 from s1mm_assets.extraction.latex.expand import Reader
@@ -21,6 +22,8 @@ _DECIDED_HERE = frozenset(["ifx", "ifnum", "ifdefined", "ifcsname", "ifcase"])
 PRIMITIVES = _FALSE | _TRUE | _DECIDED_HERE
 _BRANCH = re.compile(r"\\(if[a-zA-Z@]*|else|fi)(?![a-zA-Z@])")
 _TOKEN = re.compile(r"\s*(\\(?:[a-zA-Z@]+|.)|[^\s])", re.DOTALL)
+_NUMBERS = re.compile(r"\s*(-?\d{1,9})\s*([<>=])\s*(-?\d{1,9})(?:\s|\\relax)?")
+_COMPARE = {"<": operator.lt, ">": operator.gt, "=": operator.eq}
 _COMPARISON = re.compile(r"\s*(-?\d+|\\[a-zA-Z@]+)\s*([<>=])\s*(-?\d+|\\[a-zA-Z@]+)(?:\s|\\relax)?")
 
 
@@ -30,6 +33,42 @@ def conditional(reader: Reader, command: str) -> None:
         reader.open_conditionals += 1
     else:
         skip_branch(reader, stop_at_else=True)
+
+
+def live_branches(text: str) -> str:
+    r"""Return a text with only the live branch of each ``\ifnum`` between two numbers; other tests stay as they are.
+
+    Macros that choose by their argument leave such tests behind when they are expanded in maths.
+    """
+    out: list[str] = []
+    open_tests: list[tuple[bool, bool]] = []  # whether it is decided here, and whether its branch is live
+    n_dead, pos = 0, 0
+    for match in _BRANCH.finditer(text):
+        if match.start() < pos:
+            continue
+        out += [] if n_dead else [text[pos : match.start()]]
+        pos = match.end()
+        numbers = _NUMBERS.match(text, pos) if match[1] == "ifnum" else None
+        is_ours, is_live = open_tests[-1] if open_tests else (False, True)
+        if numbers:
+            is_live = _COMPARE[numbers[2]](int(numbers[1]), int(numbers[3]))
+            open_tests.append((True, is_live))
+            n_dead += not is_live
+            pos = numbers.end()
+            continue
+        if match[1] == "else" and is_ours:
+            open_tests[-1] = (True, not is_live)
+            n_dead += 1 if is_live else -1
+            continue
+        if match[1] == "fi" and open_tests:
+            open_tests.pop()
+            n_dead -= not is_live
+            if is_ours:
+                continue
+        elif match[1] not in ("else", "fi"):
+            open_tests.append((False, True))
+        out += [] if n_dead else [match[0]]
+    return "".join(out if n_dead else [*out, text[pos:]])
 
 
 def decide(reader: Reader, command: str) -> bool:

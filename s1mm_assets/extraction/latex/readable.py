@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from s1mm_assets.extraction.latex.conditionals import live_branches
 from s1mm_assets.extraction.latex.lexing import (
     CONTROL,
     Work,
@@ -262,6 +263,8 @@ class Writer:
         if "\\" in content:
             content = self.expanded(content)
             content = _LABEL.sub("", content)
+            if "\\ifnum" in content:
+                content = live_branches(content)
             if "\\ensuremath" in content:
                 content = content.replace("\\ensuremath", "")
         content = _SPACE.sub(" ", content).strip().replace("$", "")
