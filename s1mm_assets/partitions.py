@@ -4,10 +4,9 @@ import warnings
 
 import dagster as dg
 
-# Dagster 1.13 calls partitioned check specs a preview and backfill policies beta. Without the first a check would
-# load every partition; without the second a backfill in one run would store its checks without a partition.
+# Dagster 1.13 calls partitioned check specs a preview; without them a check would load every partition. Assets have no
+# backfill policy: only then does a backfill's run have a partition key, under which its checks are stored.
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
-warnings.filterwarnings("ignore", category=dg.BetaWarning, message=".*backfill_policy.*")
 
 SOURCES = ("arxiv", "biorxiv", "medrxiv", "chemrxiv", "nature_communications", "local")
 YEARS = tuple(range(1991, 2031))  # static, so that a backfill means the same on every day
@@ -18,9 +17,6 @@ SOURCE_BY_YEAR = dg.MultiPartitionsDefinition(
         "year": dg.StaticPartitionsDefinition([str(year) for year in YEARS]),
     }
 )
-
-
-ONE_RUN_EACH = dg.BackfillPolicy.multi_run(max_partitions_per_run=1)
 
 
 def partition_key(source: str, year: int) -> str:

@@ -59,11 +59,11 @@ def test_partitions_are_sources_by_years() -> None:
             "dagster/asset_partition_range_end": "biorxiv|2020",
         },
     ],
-    ids=["one partition", "a backfill's run"],
+    ids=["one partition", "a range of one"],
 )
 @pytest.mark.filterwarnings("ignore")  # Dagster warns of its own internals
 def test_a_partition_without_papers_succeeds(tmp_path: Path, tags: dict[str, str]) -> None:
-    """No shards, no rows, every blocking check passes; also as a backfill runs it, with a range of one."""
+    """No shards, no rows, every blocking check passes; also in a run over a range of one partition."""
     store = ShardStore(uri=str(tmp_path / "store"))
     resources = {
         **(definitions.defs.resources or {}),
@@ -133,3 +133,10 @@ def test_the_guards_of_the_release_are_its_blocking_checks() -> None:
     assert {
         spec.name for spec in specs if spec.asset_key == dg.AssetKey("hf_release") and spec.blocking
     } == set(RELEASE_GUARDS)
+
+
+def test_a_backfill_gives_each_partition_a_run_of_its_own() -> None:
+    """A backfill policy would give runs a range without a partition key, and checks no partition."""
+    graph = definitions.defs.resolve_asset_graph()
+
+    assert {graph.get(key).backfill_policy for key in graph.get_all_asset_keys()} == {None}

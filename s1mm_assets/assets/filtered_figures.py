@@ -3,7 +3,7 @@
 import dagster as dg
 
 from s1mm_assets import filtering
-from s1mm_assets.partitions import ONE_RUN_EACH, SOURCE_BY_YEAR
+from s1mm_assets.partitions import SOURCE_BY_YEAR
 from s1mm_assets.resources.renderers import Renderers
 from s1mm_assets.resources.settings import Settings
 from s1mm_assets.resources.shard_store import ShardStore
@@ -13,7 +13,6 @@ from s1mm_assets.resources.worker_pool import WorkerPool
 
 @dg.asset(
     partitions_def=SOURCE_BY_YEAR,
-    backfill_policy=ONE_RUN_EACH,
     code_version=filtering.VERSION,
     io_manager_key="shards",
     group_name="pipeline",

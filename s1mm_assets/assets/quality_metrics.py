@@ -3,14 +3,13 @@
 import dagster as dg
 
 from s1mm_assets import metrics
-from s1mm_assets.partitions import ONE_RUN_EACH, SOURCE_BY_YEAR
+from s1mm_assets.partitions import SOURCE_BY_YEAR
 from s1mm_assets.resources.shard_store import ShardStore
 from s1mm_assets.resources.shards import ShardSet
 
 
 @dg.asset(
     partitions_def=SOURCE_BY_YEAR,
-    backfill_policy=ONE_RUN_EACH,
     code_version=metrics.VERSION,
     io_manager_key="shards",
     group_name="pipeline",

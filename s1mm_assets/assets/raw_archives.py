@@ -3,7 +3,7 @@
 import dagster as dg
 
 from s1mm_assets import archives
-from s1mm_assets.partitions import ONE_RUN_EACH, SOURCE_BY_YEAR, source_and_year
+from s1mm_assets.partitions import SOURCE_BY_YEAR, source_and_year
 from s1mm_assets.resources.settings import Settings
 from s1mm_assets.resources.shard_store import ShardStore
 from s1mm_assets.resources.shards import ShardSet
@@ -13,7 +13,6 @@ from s1mm_assets.resources.worker_pool import WorkerPool
 
 @dg.asset(
     partitions_def=SOURCE_BY_YEAR,
-    backfill_policy=ONE_RUN_EACH,
     code_version=archives.VERSION,
     io_manager_key="shards",
     group_name="pipeline",

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from s1mm_assets import recaptioning
-from s1mm_assets.partitions import ONE_RUN_EACH, SOURCE_BY_YEAR
+from s1mm_assets.partitions import SOURCE_BY_YEAR
 from s1mm_assets.resources.captioners import Captioners
 from s1mm_assets.resources.shard_store import ShardStore
 from s1mm_assets.resources.shards import ShardSet
@@ -11,7 +11,6 @@ from s1mm_assets.resources.shards import ShardSet
 
 @dg.asset(
     partitions_def=SOURCE_BY_YEAR,
-    backfill_policy=ONE_RUN_EACH,
     code_version=recaptioning.VERSION,
     io_manager_key="shards",
     group_name="pipeline",

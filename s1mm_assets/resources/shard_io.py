@@ -37,9 +37,7 @@ class ShardSetIOManager(dg.ConfigurableIOManager):
             StoreError: The upstream partition has not been materialized.
         """
         asset = context.asset_key.path[-1]
-        [partition] = (
-            context.asset_partition_keys
-        )  # a backfill's run has a range of one, and no partition_key
+        [partition] = context.asset_partition_keys  # a run over a range of one has no partition_key
         shard_set = self.store.pinned(asset, partition)
         if shard_set is None:
             raise StoreError(f"{asset} has not been materialized for {partition}: materialize it first")
