@@ -12,11 +12,11 @@ class FilterSettings:
     min_width_px: int = 64
     min_height_px: int = 64
     max_aspect_ratio: float = 12.0
-    """Longer side over shorter side. Of 431 images of real papers the most extreme has 9.5."""
+    """Longer side over shorter side. The most extreme of the images of docs/adr/0003 has 9.5."""
     min_ink_share: float = 0.001
     """Share of pixels that differ from the background. The emptiest real plot seen has 0.012."""
     max_table_score: float = 0.85
-    """What looks more like a typeset table is one. The highest of 431 real images that is no table has 0.73."""
+    """What looks more like a typeset table is one. The highest of those images that is no table has 0.73."""
     near_duplicate_bits: int = 32
     """Of the 1,024 bits of the detail hash; see docs/adr/0003."""
 

@@ -21,8 +21,6 @@ Figure~\ref{f} shows a square.
 \begin{figure}\includegraphics{%s}\caption{A square.}\label{f}\end{figure}
 \end{document}"""
 
-pytestmark = pytest.mark.skipif(not S1MM.exists(), reason="the s1mm command is not installed")
-
 
 def s1mm(*arguments: str | Path, **environment: str | Path) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, **{name: str(value) for name, value in environment.items()}}

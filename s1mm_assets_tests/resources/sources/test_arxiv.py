@@ -6,7 +6,9 @@ import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import boto3
 import pytest
+from moto.server import ThreadedMotoServer
 
 from s1mm_assets.archives.arxiv import ChunkFile, manifest_xml, pack_chunk
 from s1mm_assets.resources.sources import ChunkDamaged, Source, SourceError
@@ -214,15 +216,13 @@ def test_what_is_missing_is_named(root: Path, tmp_path: Path) -> None:
 @pytest.fixture
 def bucket(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The same chunks on an S3 server of this machine."""
-    boto3 = pytest.importorskip("boto3")
-    server_module = pytest.importorskip("moto.server")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "any")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
     server.start()
     client = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{port}", region_name="us-east-1")
     client.create_bucket(Bucket="arxiv")
