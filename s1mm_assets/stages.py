@@ -95,18 +95,3 @@ class MapItems(Protocol):
         total: int | None = None,
     ) -> Iterator[Any | Failed]:
         """Yield one result or `Failed` per item, in order; `what` names the items in the progress log."""
-
-
-def map_here(
-    function: Callable[[Any], Any],
-    items: Iterable[Any],
-    *,
-    what: str = "items",  # noqa: ARG001
-    total: int | None = None,  # noqa: ARG001
-) -> Iterator[Any | Failed]:
-    """Apply the function in this process: a `MapItems` for trusted items and for tests."""
-    for item in items:
-        try:
-            yield function(item)
-        except Exception as error:
-            yield Failed(Rejection.WORKER_CRASHED, f"{type(error).__name__}: {error}")

@@ -7,8 +7,23 @@ from typing import Any, BinaryIO
 
 import polars as pl
 
-from s1mm_assets.stages import Failed, Stage, map_here
+from s1mm_assets.stages import Failed, Stage
 from s1mm_assets.tables import Rejection, schema_of
+
+
+def map_here(
+    function: Callable[[Any], Any],
+    items: Iterable[Any],
+    *,
+    what: str = "items",
+    total: int | None = None,
+) -> Iterator[Any | Failed]:
+    """Apply the function in this process: a `MapItems` without workers."""
+    for item in items:
+        try:
+            yield function(item)
+        except Exception as error:
+            yield Failed(Rejection.WORKER_CRASHED, f"{type(error).__name__}: {error}")
 
 
 class MemoryShard:

@@ -13,9 +13,10 @@ import pytest
 from s1mm_assets.archives import Delivery, Limits, rejection_rate, stage, summary
 from s1mm_assets.archives.arxiv import bare_metadata
 from s1mm_assets.archives.stage import InspectDelivery
-from s1mm_assets.stages import Failed, MapItems, SourceUnavailable, map_here
+from s1mm_assets.stages import Failed, MapItems, SourceUnavailable
 from s1mm_assets.tables import Archive, Metadata, Rejection, schema_of
 from s1mm_assets_tests.archives.packing import PAPER, PDF, TEX, gz, tar_gz
+from s1mm_assets_tests.fakes import map_here
 
 CONTENTS = {
     "2001.00001": tar_gz(PAPER),

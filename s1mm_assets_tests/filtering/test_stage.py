@@ -14,9 +14,8 @@ from s1mm_assets.filtering import (
     survivors,
 )
 from s1mm_assets.filtering.stage import BATCH_BYTES, BATCH_FIGURES, batches
-from s1mm_assets.stages import map_here
 from s1mm_assets.tables import FigureCandidate, frame_of
-from s1mm_assets_tests.fakes import FailingMap, run
+from s1mm_assets_tests.fakes import FailingMap, map_here, run
 from s1mm_assets_tests.filtering import drawings
 from s1mm_assets_tests.strategies import SHA256S, figure
 
