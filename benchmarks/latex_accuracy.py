@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from corpus import CORPUS, require_corpus
+from latex import ask_peer
 
 from s1mm_assets.archives import open_bundle
 from s1mm_assets.extraction.latex import LatexFigure, read_paper
@@ -81,36 +82,30 @@ def regex_rows(paper: str, members: dict[str, bytes]) -> list[Row]:
 
 
 def pandoc_rows(paper: str, members: dict[str, bytes]) -> list[Row]:
-    """What pandoc makes of the main file: its Figure blocks."""
+    """What pandoc makes of the main file: its Figure blocks, or up to version 2 images titled "fig:"."""
     main = read_paper(members).main_file
-    with tempfile.TemporaryDirectory() as folder:
-        for path, data in members.items():
-            target = Path(folder, path)
-            if path.lower().endswith((".tex", ".sty", ".bbl")):
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(data)
-        done = subprocess.run(
-            ["pandoc", "-f", "latex", "-t", "json", str(main)],
-            cwd=folder,
-            capture_output=True,
-            timeout=120,
-            check=False,
-        )
+    answer = ask_peer("pandoc", members, main) if main else None
     rows: list[Row] = []
-    for block in _blocks(json.loads(done.stdout), "Figure") if done.returncode == 0 else []:
+    for block in _blocks(json.loads(answer), "Figure") if answer else []:
         attributes, caption, content = block
         text = "".join(part if isinstance(part, str) else " " for part in _strings(caption))
         for image in _blocks(content, "Image"):
-            rows.append(
-                {
-                    "paper_id": paper,
-                    "figure_id": f"{paper}#{len(rows)}",
-                    "image": image[2][0],
-                    "caption": text,
-                    "labels": [attributes[0]],
-                }
-            )
+            rows.append(_pandoc_row(paper, len(rows), image[2][0], text, attributes[0]))
+    for attributes, caption, (path, title) in _blocks(json.loads(answer), "Image") if answer else []:
+        if title == "fig:":
+            text = "".join(part if isinstance(part, str) else " " for part in _strings(caption))
+            rows.append(_pandoc_row(paper, len(rows), path, text, attributes[0]))
     return rows
+
+
+def _pandoc_row(paper: str, ordinal: int, image: str, caption: str, label: str) -> Row:
+    return {
+        "paper_id": paper,
+        "figure_id": f"{paper}#{ordinal}",
+        "image": image,
+        "caption": caption,
+        "labels": [label],
+    }
 
 
 def _blocks(node: Any, kind: str) -> Iterator[Any]:
@@ -165,16 +160,18 @@ def _is_doubted(doubted: set[tuple[str, str]], row: Row, key: str) -> bool:
     return any(row[key] == paper and (row["image"] or "").endswith(image) for paper, image in doubted)
 
 
-def labelled_mentions(rows: list[Row], papers: set[str] | None) -> float:
-    """Agreement of mention counts where figures have labels: the truth does not count typed "Fig. 3"."""
+def mentions_by_label(rows: list[Row], papers: set[str] | None) -> float:
+    """Agreement of mention counts in papers that cite by label: the truth does not count typed "Fig. 3"."""
     counts: dict[tuple[str, str, tuple[str, ...]], set[int]] = {}
     for row in rows:
         key = (row["paper_id"], row["figure_number"] or "", tuple(sorted(row["labels"])))
         counts.setdefault(key, set()).add(len(row["mentions"]))
+    truth = [json.loads(line) for line in TRUTH.read_text().splitlines()]
+    by_label = {t["paper"] for t in truth if t["n_mentions"]}
     agree = total = 0
-    for t in map(json.loads, TRUTH.read_text().splitlines()):
+    for t in truth:
         found = counts.get((t["paper"], t["figure_no"], tuple(sorted(t["labels"]))))
-        if t["labels"] and t["image"] and found and (papers is None or t["paper"] in papers):
+        if t["paper"] in by_label and t["image"] and found and (papers is None or t["paper"] in papers):
             total += 1
             agree += t["n_mentions"] in found
     return round(agree / max(total, 1), 4)
@@ -262,7 +259,7 @@ def main() -> None:
     result = {**result, **drawn_agreement(ours, papers)}
     result.pop("worst")
     result["without_doubts"] = {name: undoubted[name] for name in ("pair_recall", "pair_precision")}
-    result["mentions_of_labelled"] = labelled_mentions(ours, papers)
+    result["mentions_where_cited_by_label"] = mentions_by_label(ours, papers)
     for name, rows in (("regex", regex), ("pandoc", pandoc)):
         if rows:
             other, _ = score(rows, *(extra[-2:] if given.papers else []))

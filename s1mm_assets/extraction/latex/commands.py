@@ -8,12 +8,13 @@ Belongs here: one small function per family of commands, and the table of them a
 import posixpath
 import re
 
-from s1mm_assets.extraction.latex import conditionals, environments
+from s1mm_assets.extraction.latex import conditionals, environments, typed
 from s1mm_assets.extraction.latex.conditionals import PRIMITIVES
 from s1mm_assets.extraction.latex.expand import (
     MAX_FILE_DEPTH,
     PROTECTED,
     Environment,
+    Float,
     Handler,
     Reader,
     expand_macro,
@@ -35,6 +36,11 @@ REFERENCES = frozenset(
     namecref lcref figureref Figureref newref reff cpageref""".split()
 )
 _DOCUMENT = re.compile(r"\\begin\s*\{document\}")
+_FOREACH = re.compile(r"((?:\s*+\\[a-zA-Z]++\s*+/?)++)(?:\[[^\]]{0,200}\])?\s*+in\s*+")
+_WORD = re.compile(r"\\([a-zA-Z]+)[ \t]?")
+_FIGURE_SET = re.compile(r"\\figset(?:grp)?(num|title|plot|note)(?![a-zA-Z])")
+MAX_LOOP = 200
+MAX_FIGURE_SET = 2_000
 _PLAIN_NAME = re.compile(r"[^\s{}\\%]{1,300}")
 _FONT_FILES = frozenset(
     [".pdf_tex", ".eps_tex", ".pstex_t", ".pspdftex", ".pdf_t", ".eepic", ".pgf", ".tikz", ".ltx"]
@@ -225,10 +231,6 @@ def take_definition(reader: Reader, name: str, defined: Macro) -> None:
         return
     if name.startswith("the") and len(name) > 3:
         reader.events.append(("the", name[3:], defined.body))
-    if "\\begin" in defined.body and re.search(
-        r"\\begin\s*\{(?:equation|eqnarray|align|gather)", defined.body
-    ):
-        reader.hides_equations = True
     reader.define(name, defined)
 
 
@@ -310,6 +312,7 @@ def heading(reader: Reader, command: str) -> None:
     if reader.out.kind == "float":
         reader.out.add("\\" + command)
         return
+    reader.display = None
     starred = reader.star()
     reader.optional()
     title = reader.group()
@@ -349,7 +352,7 @@ def label(reader: Reader, command: str) -> None:
     key = reader.group()
     if key is None:
         return
-    if out.kind in ("float", "group"):
+    if out.kind in ("float", "group") or reader.display is not None:
         out.add("\\label{" + key + "}")
         return
     n_since = len(out.pieces) - reader.lifted_piece
@@ -372,8 +375,10 @@ def graphics(reader: Reader, command: str) -> None:
     out = reader.out
     frame = reader.frame
     out.holds_graphics = True
-    if out.kind != "float" and out.graphics_piece < 0:
-        out.graphics_piece, out.graphics_pos = len(out.pieces), out.length
+    if out.kind != "float":
+        out.mark("graphic")
+        if out.graphics_piece < 0:
+            out.graphics_piece, out.graphics_pos = len(out.pieces), out.length
     _, pos = options(frame.text, frame.pos, reader.work)
     name = group(frame.text, pos, reader.work)
     if name is None or "\\" not in name[0]:
@@ -381,6 +386,89 @@ def graphics(reader: Reader, command: str) -> None:
         return
     out.add("\\" + command + frame.text[frame.pos : pos] + "{" + reader.plain(name[0]) + "}")
     frame.pos = name[1]
+
+
+def fig(reader: Reader, command: str) -> None:
+    r"""\fig: aastex's image, or harvmac's legend after a control sequence."""
+    frame = reader.settle()
+    if frame.text.startswith("\\", frame.pos):
+        typed.list_figure(reader, command)
+    else:
+        graphics(reader, command)
+
+
+def foreach(reader: Reader, command: str) -> None:
+    r"""\foreach \x in {1,...,4}{…} of pgffor, where it shows images: its body, once per value."""
+    frame = reader.frame
+    match = _FOREACH.match(frame.text, frame.pos)
+    given = argument(frame.text, match.end(), reader.work) if match else None
+    body = argument(frame.text, given[1], reader.work) if given else None
+    if match is None or given is None or body is None or not _shows_images(reader, body[0]):
+        reader.out.add("\\foreach")
+        return
+    names = CONTROL.findall(match[1])
+    frame.pos = body[1]
+    rounds = []
+    for value in _loop_values(reader.plain(given[0])):
+        parts = dict(zip(names, value.split("/") + [value] * len(names), strict=False))
+        rounds.append(_with_values(body[0], parts))
+    reader.push("".join(rounds))
+
+
+def _with_values(text: str, values: dict[str, str]) -> str:
+    """Put a loop's values in the place of its variables."""
+    return _WORD.sub(lambda word: values.get(word[1], word[0]), text)
+
+
+def _shows_images(reader: Reader, text: str) -> bool:
+    return any(
+        name in GRAPHICS_COMMANDS or (name in reader.macros and reader.handlers.get(name) is expand_macro)
+        for name in CONTROL.findall(text)
+    )
+
+
+def _loop_values(text: str) -> list[str]:
+    """The values of a loop's list, with "1,...,4" and "a,...,d" written out."""
+    values: list[str] = []
+    parts = [part.strip() for part in environments.at_commas(text, MAX_LOOP)]
+    for before, part, after in zip(["", *parts], parts, [*parts[1:], ""], strict=False):
+        if part != "...":
+            values.append(part)
+        elif before.isdecimal() and after.isdecimal() and len(before + after) < 12:
+            first = int(before) - int(values[-2]) if len(values) > 1 and values[-2].isdecimal() else 1
+            values += [str(n) for n in range(int(before) + first, int(after), first)] if first > 0 else []
+        elif len(before) == len(after) == 1 and before.isascii() and after.isascii():
+            values += [chr(code) for code in range(ord(before) + 1, ord(after))]
+        del values[MAX_LOOP:]
+    return values
+
+
+def figure_set(reader: Reader, command: str) -> None:
+    r"""\figsetstart … \figsetend of aastex: figures of the electronic edition, each with its image and note."""
+    frame = reader.frame
+    end = frame.find("\\figsetend", frame.pos)
+    if end < 0:
+        return
+    parts = frame.text[frame.pos : end].split("\\figsetgrpstart")[1 : MAX_FIGURE_SET + 1]
+    frame.pos = end + len("\\figsetend")
+    for part in parts:
+        said: dict[str, list[str]] = {"num": [], "title": [], "plot": [], "note": []}
+        for match in _FIGURE_SET.finditer(part):
+            got = group(part, match.end(), reader.work)
+            said[match[1]] += [got[0].strip()] if got else []
+        images = "".join(f"\\figsetplot{{{name}}}" for name in said["plot"])
+        caption = next((text for text in said["note"] + said["title"] if text), "")
+        reader.events.append(("float",))
+        reader.floats.append(
+            Float(
+                environment="figset",
+                text=f"{images}\\caption*{{{caption}}}",
+                graphics_folders=reader.graphics_folders,
+                file="",
+                event=len(reader.events) - 1,
+                number="".join(said["num"][:1])[:20] or None,
+            )
+        )
 
 
 def graphics_path(reader: Reader, command: str) -> None:
@@ -473,6 +561,9 @@ _SINGLE: dict[str, Handler] = {
     "end@float": environments.end_at_float,
     "end@dblfloat": environments.end_at_float,
     "let": let,
+    "fig": fig,
+    "foreach": foreach,
+    "figsetstart": figure_set,
     "newif": conditionals.new_switch,
     "else": conditionals.other_branch,
     "or": conditionals.other_branch,
@@ -508,11 +599,14 @@ _FAMILIES: dict[Handler, str] = {
     reference: " ".join(REFERENCES),
     graphics: " ".join(GRAPHICS_COMMANDS),
     environments.caption: "caption captionof figcaption subcaption ffigbox captionbox",
-    environments.figure_word: "figure midinsert topinsert pageinsert",
-    environments.end_figure_word: "endfigure endinsert",
+    typed.figure_word: "figure midinsert topinsert pageinsert beginfigure begfig begfigwid begfigside begdoublefig",
+    typed.end_figure_word: "endfigure endinsert endfig",
+    typed.list_figure: "nfig FIG FIGURE",
+    typed.inserted_figure: "ifig",
+    typed.listed_caption: "Figure",
     code_file: "lstinputlisting verbatiminput inputminted VerbatimInput",
     metadata: "title author authors affiliation abstract Title Author shorttitle icmltitle icmlauthor name "
-    "address thanks keywords icmltitlerunning",
+    "address thanks keywords icmltitlerunning AtlasTitle",
     conditionals.conditional: " ".join(PRIMITIVES),
     conditionals.named_switch: "newtoggle newbool newboolean provideboolean providebool toggletrue togglefalse "
     "booltrue boolfalse setboolean setbool settoggle providetoggle",
@@ -524,15 +618,15 @@ _FAMILIES: dict[Handler, str] = {
 }
 
 HANDLERS: dict[str, Handler] = {
-    **_SINGLE,
     **{name: handler for handler, names in _FAMILIES.items() for name in names.split()},
+    **_SINGLE,
 }
 """What each steering command does."""
 
 _NOT_A_REASON = frozenset(
     """par verb begin end drop long global protected outer makeatletter makeatother let def gdef edef xdef
     newcommand renewcommand providecommand thanks title author address name keywords paragraph subparagraph
-    abstract affiliation or else fi""".split()
+    abstract affiliation or else fi foreach""".split()
 )
 STEERING = frozenset(
     name for name in HANDLERS if name not in _NOT_A_REASON and name not in PRIMITIVES

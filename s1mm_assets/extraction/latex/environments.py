@@ -21,7 +21,7 @@ from s1mm_assets.extraction.latex.macros import read_arguments, substitute
 
 _NAME = re.compile(r"[ \t]*\n?[ \t]*\{\s*([^{}\\]{1,60}?)\s*\}")
 _OPENS = re.compile(r"\\(?:begin|end)\s*\{([^{}]{1,60})\}")
-_ROW_END = re.compile(r"\\\\(?![a-zA-Z])")
+_ROW_END = re.compile(r"\\\\")
 _LABEL = re.compile(r"\\label\s*\{([^{}]{1,300})\}")
 
 _FIGURES = frozenset(
@@ -43,6 +43,7 @@ _GROUPS = frozenset(
     changemargin figureblock column block""".split()
 )
 _EQUATIONS = frozenset("equation eqnarray align gather multline alignat flalign dmath IEEEeqnarray".split())
+MAX_DISPLAY_CHARS = 20_000
 _ONE_NUMBER = frozenset(["equation", "multline", "dmath"])
 
 
@@ -62,6 +63,8 @@ def steers(reader: Reader, body: str, depth: int = 0) -> bool:
     for name in _OPENS.findall(body):
         base = name.rstrip("*")
         if is_figure(name) or base in OTHER_FLOATS or base in _VERBATIM or name in reader.comments:
+            return True
+        if base in _EQUATIONS:
             return True
         if name in ("document", "abstract"):
             return True
@@ -92,8 +95,10 @@ def begin(reader: Reader, command: str) -> None:
         return
     name, frame.pos = match[1], match.end()
     base = name.rstrip("*")
-    own = name in reader.environments and base not in _FIGURES
-    if not own and ((is_figure(name) and name not in reader.verbatims) or base in OTHER_FLOATS):
+    own = name in reader.environments and base not in _FIGURES and name not in ("abstract", "document")
+    if base == "figwindow":
+        _figure_window(reader)
+    elif not own and ((is_figure(name) and name not in reader.verbatims) or base in OTHER_FLOATS):
         open_float(reader, name)
     elif own:
         _begin_own(reader, name)
@@ -133,6 +138,8 @@ def end(reader: Reader, command: str) -> None:
     name, frame.pos = match[1], match.end()
     if name == "document":
         end_document(reader)
+    elif reader.display is not None and name == reader.display[0]:
+        _end_equation(reader, name)
     elif any(c.environment == name and c.kind != "body" for c in reader.collectors):
         if reader.out.kind == "group" and reader.out.environment == name:
             reader.out.add("\\end{" + name + "}")
@@ -162,6 +169,31 @@ def _begin_own(reader: Reader, name: str) -> None:
     reader.push(text + " ")
 
 
+def _figure_window(reader: Reader) -> None:
+    r"""\begin{figwindow}[lines,side,{content},{caption}] of picinpar, and then the text around the window."""
+    frame = reader.frame
+    given, pos = optional(frame.text, frame.pos, reader.work)
+    parts = at_commas(given or "", 3)
+    if len(parts) < 4:
+        open_float(reader, "figwindow")
+        return
+    frame.pos = pos
+    open_float(reader, "figwindow")
+    reader.push(f"{parts[2]}\\caption{{{parts[3]}}}\\end{{figwindow}}")
+
+
+def at_commas(text: str, n_cuts: int) -> list[str]:
+    """Cut text at its first commas outside braces."""
+    parts: list[str] = []
+    depth = start = 0
+    for match in re.finditer(r"\\.|[{},]", text, re.DOTALL):
+        depth += {"{": 1, "}": -1}.get(match[0], 0)
+        if match[0] == "," and depth == 0 and len(parts) < n_cuts:
+            parts.append(text[start : match.start()])
+            start = match.end()
+    return [*parts, text[start:]]
+
+
 def _pass_over(reader: Reader, name: str, instead: str) -> None:
     """Skip to the end of an environment whose content is not TeX, or not typeset."""
     frame = reader.frame
@@ -177,18 +209,37 @@ def _equation(reader: Reader, name: str) -> None:
     frame = reader.frame
     closing = "\\end{" + name + "}"
     at = frame.find(closing, frame.pos)
-    if at < 0 or at - frame.pos > 20_000:
-        reader.out.add("\\begin{" + name + "}")
+    reader.out.add("\\begin{" + name + "}")
+    if at < 0 or at - frame.pos > MAX_DISPLAY_CHARS:
+        reader.display = (
+            name,
+            reader.out,
+            len(reader.out.pieces),
+        )  # begun by a macro, which another one ends
         return
     content = frame.text[frame.pos : at]
-    if not name.endswith("*") or "\\tag" in content:
-        rows = [content] if name in _ONE_NUMBER else _ROW_END.split(content)
-        for row in rows:
-            if "\\nonumber" not in row and "\\notag" not in row:
-                label = _LABEL.search(row)
-                reader.events.append(("equation", label[1] if label else ""))
-    reader.out.add("\\begin{" + name + "}" + content + closing)
+    _count_equations(reader, name, content)
+    reader.out.add(content + closing)
     frame.pos = at + len(closing)
+
+
+def _end_equation(reader: Reader, name: str) -> None:
+    """Count the numbers of a display whose text was read as it came."""
+    begun, out, first = reader.display or ("", reader.out, 0)
+    if begun == name and out is reader.out:
+        _count_equations(reader, name, "".join(out.pieces[first:])[:MAX_DISPLAY_CHARS])
+    reader.display = None
+    reader.out.add("\\end{" + name + "}")
+
+
+def _count_equations(reader: Reader, name: str, content: str) -> None:
+    if name.endswith("*") and "\\tag" not in content:
+        return
+    rows = [content] if name.rstrip("*") in _ONE_NUMBER else _ROW_END.split(content)
+    for row in rows:
+        if "\\nonumber" not in row and "\\notag" not in row:
+            label = _LABEL.search(row)
+            reader.events.append(("equation", label[1] if label else ""))
 
 
 def _abstract(reader: Reader) -> None:
@@ -287,20 +338,6 @@ def finish_float(reader: Reader, closed: Collector) -> Float:
     reader.out.add("{}")
     reader.out.graphics_piece = -1
     return finished
-
-
-def figure_word(reader: Reader, command: str) -> None:
-    r"""\figure, \midinsert and the like: a float begun by a command."""
-    open_float(reader, "insert" if command.endswith("insert") else "figure")
-
-
-def end_figure_word(reader: Reader, command: str) -> None:
-    r"""\endfigure, \endinsert: a float ended by a command."""
-    name = "insert" if command == "endinsert" else "figure"
-    for closing in (name, name + "*"):
-        if any(c.environment == closing for c in reader.collectors[1:]):
-            close_through(reader, closing)
-            return
 
 
 def at_float(reader: Reader, command: str) -> None:

@@ -10,6 +10,7 @@ holds something that steers, or throws an argument away. Everything else is copi
 
 # ruff: noqa: SIM905 - word lists read better as words
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -22,6 +23,8 @@ MAX_EXPANSIONS = 30_000
 MAX_FILES = 1_000
 MAX_INPUT_CHARS = 40_000_000  # of all files, each time they are read
 MAX_FILE_DEPTH = 24
+
+_TYPES_A_NUMBER = re.compile(r"(?:FIG|[Ff]ig)[a-zA-Z]*\.?[\s~]*#")  # a macro that says "Figure #1"
 
 Handler = Callable[["Reader", str], None]
 
@@ -51,7 +54,7 @@ class Mark:
     """Something met at a position of the text that is being put together."""
 
     pos: int
-    kind: str  # ref, break, heading, float
+    kind: str  # ref, break, heading, float, graphic
     value: str = ""
 
 
@@ -89,6 +92,7 @@ class Float:
     graphics_folders: tuple[str, ...]
     file: str
     event: int  # index into Reader.events: the place where its captions are numbered
+    number: str | None = None  # where it is typed, or set by hand
 
 
 @dataclass(slots=True)
@@ -115,6 +119,7 @@ class Reader:
         self.handlers: dict[str, Handler] = dict(handlers)
         self.steering = set(names)  # names that make a macro worth expanding
         self.macros: dict[str, Macro] = {}
+        self.first: dict[str, Macro] = {}  # what macros meant before the text gave them another meaning
         self.waiting: dict[str, list[str]] = {}
         self.environments: dict[str, Environment] = {}
         self.flags: dict[str, bool] = {}
@@ -140,7 +145,8 @@ class Reader:
         self.in_document = False
         self.class_name = ""
         self.heading_piece = -1  # number of pieces of the body when the last heading ended
-        self.hides_equations = False  # macros of the paper begin equations: they cannot be counted
+        self.hides_equations = False  # their numbers cannot be told
+        self.display: tuple[str, Collector, int] | None = None  # open, with the first piece of its content
         self.lifted: Float | None = None  # a figure made of loose text, and where the body stood then
         self.lifted_piece = 0
 
@@ -253,8 +259,13 @@ class Reader:
         """Take a macro definition; names that steer by themselves keep their meaning."""
         if name in PROTECTED:
             return
+        before = self.macros.get(name)
         self.macros[name] = defined
-        if self.matters(defined):
+        if self._is_new_meaning(name, before, defined):
+            self.first.setdefault(name, before or defined)
+            self.handlers[name] = expand_macro
+            self._wake(name)
+        elif self.matters(defined):
             self.handlers[name] = expand_macro
             self._wake(name)
         else:
@@ -265,6 +276,16 @@ class Reader:
             for used in defined.names:
                 if used not in self.builtin:
                     self.waiting.setdefault(used, []).append(name)
+
+    def _is_new_meaning(self, name: str, before: Macro | None, defined: Macro) -> bool:
+        """Whether the text changes what a macro says: calls are expanded from now on, while that holds."""
+        return (
+            before is not None
+            and before != defined
+            and (self.in_document or not self.class_name)
+            and name not in self.builtin
+            and (name in self.first or self.handlers.get(name) is not expand_macro)
+        )
 
     def alias(self, name: str, target: str) -> None:
         r"""Take \\let: the name keeps what the target means now, whatever is done to the target later."""
@@ -286,7 +307,7 @@ class Reader:
 
     def matters(self, defined: Macro) -> bool:
         """Whether a macro has to be expanded to read the paper's figures and references right."""
-        if defined.drops_an_argument:
+        if defined.drops_an_argument or ("#" in defined.body and _TYPES_A_NUMBER.search(defined.body)):
             return True
         handlers = self.handlers
         for name in defined.names:
@@ -362,6 +383,6 @@ PROTECTED = frozenset(
     par item maketitle title author abstract ifthenelse subfigure subfloat subcaptionbox captionof epsfbox epsfig
     psfig autoref cref Cref subref graphicspath appendix setcounter addtocounter bibliography footnote thanks
     figure endfigure table endtable tabular verb thebibliography newif fi else or iffalse iftrue
-    equation endequation""".split()
+    equation endequation icmltitle icmlauthor AtlasTitle""".split()
 )
 """Names whose redefinition by a paper is not followed: what they do to figures stays what LaTeX does."""

@@ -13,6 +13,7 @@ from s1mm_assets.extraction.latex.environments import is_other_float
 from s1mm_assets.extraction.latex.expand import Float
 from s1mm_assets.extraction.latex.graphics import GRAPHICS_COMMANDS, Graphic, read_graphics
 from s1mm_assets.extraction.latex.lexing import CONTROL, Work, group, options, skip_space
+from s1mm_assets.extraction.latex.typed import legend_in
 
 MAX_DEPTH = 12
 MAX_ITEMS = 3_000
@@ -97,13 +98,14 @@ _STRONG_FIRST = (
     "input",
     "verbatim",
 )
+DRAWN = frozenset(["pgfplots", "tikz", "pstricks", "feynman", "pgf", "picture", "xy", "chemfig"])
+"""What certainly draws a figure, be there a caption or not."""
 _LAYOUT = re.compile(
     r"\\(?:begin|end)\s*\{[^{}]*\}|\[[^\[\]]*\]|\\(?:vspace|hspace|setlength|vskip|hskip|addtolength)\*?\s*(?:\{[^{}]*\})*|"
     r"\\(?:centering|par|small|footnotesize|noindent|hfill|vfill|linewidth|textwidth|columnwidth|normalsize|"
     r"tiny|newpage|clearpage|leavevmode|medskip|bigskip|smallskip|quad|qquad|protect|ContinuedFloat)\b"
 )
 _WORD = re.compile(r"\\?[a-zA-Z]+")
-_TYPED_CAPTION = re.compile(r"\bFig(?:ure|\.)?[\s~]*(?:\\[a-zA-Z]+\s*)?([A-Z]?\.?\d{1,3})\b[\s.:}]*")
 
 
 @dataclass(slots=True, eq=False)
@@ -119,7 +121,7 @@ class Panel:
 class Item:
     """Something found in a float, in order, with the panel and the nested boxes it stands in."""
 
-    kind: str  # graphic, caption, label, sub_caption
+    kind: str  # graphic, caption, label, sub_caption, table_caption
     value: str
     panel: Panel | None
     box: tuple[int, ...]
@@ -147,7 +149,11 @@ class FloatContent:
     is_continued: bool
     drawn_by: str | None
     captions: list[str]  # every caption and sub-caption, for references made in them
+    number: str | None = None  # set by hand, and not counted
     is_table: bool = False
+    tables: list[list[str]] = field(
+        default_factory=list
+    )  # labels of the tables that stand beside the figures
 
 
 class FloatParser:
@@ -156,13 +162,14 @@ class FloatParser:
     def __init__(self, source: Float, work: Work) -> None:
         self.text = source.text
         self.is_other = is_other_float(source.environment)
-        self.table_captions: list[str] = []
         self.work = work
         self.items: list[Item] = []
         self.panels: list[Panel] = []
         self.drawn: set[str] = set()
         self.spans: list[tuple[int, int]] = []  # captions and labels: not typeset content
         self.is_continued = False
+        self.number: str | None = None
+        self.image_ends: list[int] = []
         self.has_table_caption = False
         self.boxes = 0
         self.pictures: list[set[str]] = []
@@ -199,6 +206,9 @@ class FloatParser:
     def _other(self, name: str, pos: int) -> None:
         if name == "ContinuedFloat":
             self.is_continued = True
+        elif name == "figurenum":
+            got = group(self.text, pos, self.work)
+            self.number = got[0].strip()[:20] if got else None
         elif name == "end" and self.pictures:
             self._end_picture(pos)
         elif name in _DRAWING_COMMANDS:
@@ -290,7 +300,7 @@ class FloatParser:
             panel = self.new_panel()
             self.set_sub_caption(panel, heading[0])
         else:
-            self._add_caption(heading[0], None, inside)
+            self._add_caption(heading[0], inside)
         self.walk(content[1] - len(content[0]) - 1, content[1] - 1, panel, inside, depth + 1)
         return content[1]
 
@@ -335,8 +345,8 @@ class FloatParser:
         if self.is_other and name != "captionof":
             kind = "table"
         if kind not in ("figure", "figure*", "subfigure"):
-            self.table_captions.append(text[0])
             self.has_table_caption = True
+            self._add_caption(text[0], box, kind="table_caption")
             return end
         if name == "figcaption" and given and not any(item.kind == "graphic" for item in self.items):
             self._add_graphic(Graphic(given[0].strip()), None, box)
@@ -345,15 +355,15 @@ class FloatParser:
         elif name == "subcaption" or kind == "subfigure":
             self.items.append(Item("sub_caption", text[0], None, box))
         else:
-            self._add_caption(text[0], None, box, is_numbered=not is_starred)
+            self._add_caption(text[0], box, is_numbered=not is_starred)
         return end
 
     def _add_caption(
-        self, raw: str, panel: Panel | None, box: tuple[int, ...], *, is_numbered: bool = True
+        self, raw: str, box: tuple[int, ...], *, kind: str = "caption", is_numbered: bool = True
     ) -> None:
-        self.items.append(Item("caption", without_labels(raw), panel, box, is_numbered=is_numbered))
+        self.items.append(Item(kind, without_labels(raw), None, box, is_numbered=is_numbered))
         for key in labels_in(raw):
-            self.items.append(Item("label", key, panel, box))
+            self.items.append(Item("label", key, None, box))
 
     def _graphics(self, name: str, pos: int, panel: Panel | None, box: tuple[int, ...]) -> int:
         found, after = read_graphics(name, self.text, pos, self.work)
@@ -366,6 +376,7 @@ class FloatParser:
                 after = sub[1]
         for graphic in found:
             self._add_graphic(graphic, panel, box)
+        self.image_ends += [after] if found else []
         return max(after, pos)
 
     def _add_graphic(self, graphic: Graphic, panel: Panel | None, box: tuple[int, ...]) -> None:
@@ -392,12 +403,11 @@ def read_float(source: Float, work: Work) -> FloatContent:
     """Read what a float holds."""
     parser = FloatParser(source, work)
     parser.walk(0, len(source.text))
-    if source.environment == "insert":
-        _typed_caption(parser)
+    number = source.number or parser.number or _typed_caption(parser, source.environment)
     _attach_sub_captions(parser)
+    tables = _take_tables(parser)
     figures = _figures(parser)
-    captions = [item.value for item in parser.items if item.kind in ("caption", "sub_caption")]
-    captions += parser.table_captions
+    captions = [item.value for item in parser.items if item.kind.endswith("caption")]
     captions += [panel.sub_caption for panel in parser.panels if panel.sub_caption]
     has_caption = any(item.kind == "caption" for item in parser.items)
     return FloatContent(
@@ -405,8 +415,28 @@ def read_float(source: Float, work: Work) -> FloatContent:
         is_continued=parser.is_continued,
         drawn_by=_drawn_by(parser),
         captions=captions,
+        number=number,
         is_table=parser.has_table_caption and not has_caption,
+        tables=tables,
     )
+
+
+def _typed_caption(parser: FloatParser, environment: str) -> str | None:
+    """Take a legend that is typed instead of a caption, or in it; returns its number."""
+    captions = [item for item in parser.items if item.kind.endswith("caption")]
+    if environment != "insert" and (captions or parser.drawn):
+        return None
+    anywhere = environment == "insert" and bool(captions or parser.image_ends)
+    legend = legend_in(parser.text, parser.image_ends, anywhere=anywhere)
+    if legend is None:
+        return None
+    for item in captions:
+        again = legend_in(item.value, [], anywhere=True)
+        item.value = again[1] if again else item.value
+    if not captions:
+        parser.items.append(Item("caption", without_labels(legend[1]), None, ()))
+        parser.spans.append((0, len(parser.text)))
+    return legend[0]
 
 
 def _figures(parser: FloatParser) -> list[Figure]:
@@ -435,6 +465,22 @@ def _figures(parser: FloatParser) -> list[Figure]:
     figures[0].imageless = [panel for panel in parser.panels if id(panel) not in placed]
     figures[0].panels += figures[0].imageless
     return figures
+
+
+def _take_tables(parser: FloatParser) -> list[list[str]]:
+    """Take the labels that belong to a table's caption, where a float holds figures and tables."""
+    captions = [(i, item) for i, item in enumerate(parser.items) if item.kind.endswith("caption")]
+    captions = [(i, item) for i, item in captions if item.kind != "sub_caption"][:MAX_CAPTIONS]
+    if all(item.kind == "table_caption" for _, item in captions):
+        return []
+    tables: dict[int, list[str]] = {i: [] for i, item in captions if item.kind == "table_caption"}
+    for i, item in enumerate(parser.items) if tables else ():
+        if item.kind == "label":
+            owner = captions[_owner(captions, i, item, prefer_before=True)][0]
+            if owner in tables:
+                tables[owner].append(item.value)
+                item.kind = "used"
+    return list(tables.values())
 
 
 def _owner(captions: list[tuple[int, Item]], position: int, item: Item, *, prefer_before: bool) -> int:
@@ -474,34 +520,6 @@ def _attach_sub_captions(parser: FloatParser) -> None:
         elif panel_here is not None and other.kind == "label":
             panel_here.labels.append(other.value)
             other.kind = "used"
-
-
-def _typed_caption(parser: FloatParser) -> None:
-    """Plain TeX: what follows a typed "Fig. 3" is the caption."""
-    if any(item.kind == "caption" for item in parser.items):
-        return
-    match = _TYPED_CAPTION.search(parser.text)
-    if match:
-        text = parser.text[match.end() :]
-        graphics_after = re.search(r"\\(?:epsfbox|psfig|special|epsfig|includegraphics)", text)
-        text = text[: graphics_after.start()] if graphics_after else text
-        parser.items.append(Item("caption", _balanced(text), None, ()))
-
-
-def _balanced(text: str) -> str:
-    """Cut text at the first brace that closes a group begun before it."""
-    depth = 0
-    for match in re.finditer(r"\\.|[{}]", text):
-        depth += {"{": 1, "}": -1}.get(match[0], 0)
-        if depth < 0:
-            return text[: match.start()].strip()
-    return text.strip()
-
-
-def typed_number(text: str) -> str | None:
-    """The number of a typed caption."""
-    match = _TYPED_CAPTION.search(text)
-    return match[1] if match else None
 
 
 def _drawn_by(parser: FloatParser) -> str | None:

@@ -21,8 +21,11 @@ MAX_MENTIONS = 200  # of one figure
 Mention = dict[str, str | bool | None]
 _BLANK_LINE = re.compile(r"\n[ \t]*\n\s*")
 _TYPED = re.compile(
-    r"\b[Ff]ig(?:ure|\.)?s?\b\.?[\s~\\]{0,9}(?:\\[a-zA-Z]+\s{0,9})?\(?([A-Z]?\.?\d{1,3})\b"
-    r"((?:\s{0,9}[a-h]?\s{0,9}(?:,|and|&|\\&|--?|to)[\s~]{0,9}\d{1,3}\b){0,6})"
+    r"\b(?:[Ff]ig(?:ure|\.)?s?|FIGS?\b\.?|FIGURES?)\b\.?[\s~\\]{0,9}(?:\\[a-zA-Z]+\s{0,9})?\(?([A-Z]?\.?\d{1,3})[a-h]{0,3}\b"
+    r"((?:\s{0,9}[a-h]?\s{0,9}(?:,|and|&|\\&|--?|to)[\s~]{0,9}\d{1,3}[a-h]?\b){0,6})"
+)
+_ELSEWHERE = re.compile(
+    r"[\s,~]{0,5}(?:of|in|from)[\s~]{1,5}(?:the\s{1,5})?(?:\\[a-zA-Z]*cite|Refs?\b|ref\.|references?\b|\[|their\b)"
 )
 _NUMBER = re.compile(r"(,|and|&|--?|to)[\s~]*(\d{1,3})")
 
@@ -107,6 +110,8 @@ def typed_numbers(body: Body) -> dict[str, list[int]]:
     if body.typed is None:
         body.typed = {}
         for match in _TYPED.finditer(body.text):
+            if _ELSEWHERE.match(body.text, match.end()):
+                continue  # a figure of another paper
             paragraph = bisect_right(body.starts, match.start()) - 1
             for number in _numbers(match[1], match[2]):
                 found = body.typed.setdefault(number, [])
@@ -127,6 +132,16 @@ def _numbers(first: str, rest: str) -> list[str]:
             numbers += [str(n) for n in range(int(previous) + 1, int(number))]
         numbers.append(number)
     return numbers
+
+
+def abstract_sections(body: Body) -> list[str]:
+    """TeX source of what stands under a heading "Abstract"."""
+    ends = [pos for pos, _ in body.headings[1:]] + [len(body.text)]
+    return [
+        body.text[pos : min(end, pos + MAX_PARAGRAPH_CHARS)]
+        for (pos, title), end in zip(body.headings, ends, strict=False)
+        if title.strip().lower().rstrip(".:") == "abstract"
+    ]
 
 
 def section_at(body: Body, pos: int, writer: Writer) -> str | None:

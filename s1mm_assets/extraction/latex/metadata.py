@@ -7,20 +7,22 @@ import re
 
 from s1mm_assets.extraction.latex.readable import Writer
 
+MAX_AUTHOR_CHARS = 300_000
 MAX_AUTHORS = 3_500
 _MARKS = re.compile(
     r"\\(?:altaffilmark|altaffiltext|inst|thanks|footnotemark|affiliationmark|textsuperscript|email|orcidlink|orcid|"
     r"affil|IEEEauthorrefmark|IEEEauthorblockA|corref|fnref|authormark|altaffiliation|ead|"
-    r"institute|address|affiliation|orcidID|tnoteref|inst|label|href\s*\{[^{}]*\}|hspace\*?|vspace\*?)"
+    r"institute|address|affiliation|parbox|footnote|orcidID|tnoteref|inst|label|href\s*\{[^{}]*\}|hspace\*?|vspace\*?)"
     r"\s*(?:\[[^\]]*\])?\s*\{(?:[^{}]|\{[^{}]*\})*\}"
 )
 _SEPARATORS = re.compile(r"\\(?:and|And|AND)\b|\\quad\b|\\qquad\b|;")
 _SUPERSCRIPT = re.compile(
     r"\$\s*(?:\^|_|\{\}|\\dag|\\ast|\*)[^$]{0,80}\$|\^\{[^{}]*\}|\$\\(?:dagger|ddagger|ast|star)\$"
 )
+_LINE_END = re.compile(r"\\\\|\\affil\b|\n[ \t]*\n")
 _BLANKS = re.compile(r"\s{2,}")
 _NOT_A_NAME = re.compile(
-    r"univers|institut|departm|laborator|school|college|center|centre|@|http|\d{3,}|collaboration member|faculty",
+    r"univers|institut|depart|laborator|school|college|center|centre|@|http|\d{3,}|collaboration member|faculty",
     re.IGNORECASE,
 )
 
@@ -48,17 +50,31 @@ def abstract(raw: list[str], writer: Writer) -> str | None:
 def authors(raw: list[str], writer: Writer) -> list[str]:
     """The paper's authors, in order; empty where the source's way of naming them is not understood."""
     names: list[str] = []
-    for given in raw[:MAX_AUTHORS]:
-        folded = _BLANKS.sub(lambda m: "\n\n" if m[0].count("\n") > 1 else " ", given[:20_000])
+    left = MAX_AUTHOR_CHARS
+    writer.text("")  # a new allowance for macros
+    for given in (writer.expanded(each[:20_000]) for each in raw[:MAX_AUTHORS]):
+        left -= len(given)
+        if left < 0:  # a brace that is missing makes each name hold all that follow
+            break
+        folded = _BLANKS.sub(lambda m: "\n\n" if m[0].count("\n") > 1 else " ", given)
         text = _SUPERSCRIPT.sub(" ", _MARKS.sub(" ", folded))
         for part in _SEPARATORS.split(text):
-            first_line = re.split(r"\\\\|\\affil\b|\n[ \t]*\n", part.strip(), maxsplit=1)[0]
-            plain = _SUPERSCRIPT.sub(" ", writer.text(first_line))
+            plain = _SUPERSCRIPT.sub(" ", writer.text(_line_of_names(part)))
             for name in re.split(r",\s*(?:and\s+)?|\s+and\s+|\s+&\s+", plain):
                 tidy = re.sub(r"[\s*†‡§¶]+", " ", name).strip(" ,.0123456789")
                 if _is_name(tidy) and tidy not in names:
                     names.append(tidy)
     return names[:MAX_AUTHORS]
+
+
+def _line_of_names(text: str) -> str:
+    """The first line, and those after it as long as they end with a comma."""
+    first, *others = _LINE_END.split(text.strip())
+    for line in others:
+        if not first.rstrip(" }\n").endswith(","):
+            break
+        first += " " + line
+    return first
 
 
 def _is_name(text: str) -> bool:

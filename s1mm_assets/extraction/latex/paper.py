@@ -7,10 +7,10 @@ import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from s1mm_assets.extraction.latex import environments, mentions, metadata, source
+from s1mm_assets.extraction.latex import environments, mentions, metadata, source, typed
 from s1mm_assets.extraction.latex.commands import HANDLERS, STEERING
 from s1mm_assets.extraction.latex.expand import Float, Reader
-from s1mm_assets.extraction.latex.figures import Figure, FloatContent, Panel, read_float, typed_number
+from s1mm_assets.extraction.latex.figures import DRAWN, Figure, FloatContent, Panel, read_float
 from s1mm_assets.extraction.latex.graphics import Finder, Graphic
 from s1mm_assets.extraction.latex.mentions import Body, Mention, keys_in
 from s1mm_assets.extraction.latex.numbers import Counters, letter
@@ -110,13 +110,14 @@ def _read(members: Mapping[str, bytes]) -> LatexPaper:
 
 
 def _compose(reader: Reader, main: str) -> LatexPaper:
+    typed.lift(reader)
     contents = [read_float(found, reader.work) for found in reader.floats]
     counters = Counters(reader.class_name, ",".join(reader.metadata.get("class_options", [])))
     entries = _count(reader, contents, counters)
     numbers = counters.labels
     if reader.hides_equations:
         numbers = {key: value for key, value in numbers.items() if value[0] != "equation"}
-    writer = Writer(reader.macros, reader.work, numbers)
+    writer = Writer({**reader.macros, **reader.first}, reader.work, numbers)
     body = mentions.read_body(reader.body, reader.work)
     cited_in = _caption_citations(reader, contents)
     finder = Finder(
@@ -130,9 +131,10 @@ def _compose(reader: Reader, main: str) -> LatexPaper:
         main_file=main,
         encoding=reader.tree.encodings.get(main),
         title=metadata.title(
-            kept.get("title", []) + kept.get("icmltitle", []) + kept.get("Title", []), writer
+            [raw for name in ("title", "icmltitle", "Title", "AtlasTitle") for raw in kept.get(name, [])],
+            writer,
         ),
-        abstract=metadata.abstract(kept.get("abstract", []), writer),
+        abstract=metadata.abstract(kept.get("abstract", []) + mentions.abstract_sections(body), writer),
         authors=metadata.authors(
             kept.get("author", [])
             or kept.get("authors", [])
@@ -167,15 +169,17 @@ def _count(reader: Reader, contents: list[FloatContent], counters: Counters) -> 
             n_panels = 0
         for figure in content.figures:
             entry = _Entry(found, content, figure, index, first_panel=n_panels)
-            if figure.is_numbered and not content.is_continued:
+            if figure.is_numbered and not content.is_continued and not content.number:
                 counters.step("figure")
             if figure.is_numbered or content.is_continued:
                 entry.number = counters.printed("figure")
-            typed = typed_number(found.text) if found.environment == "insert" else None
-            entry.number = typed or entry.number
+            entry.number = content.number or entry.number
             _label(entry, counters)
             n_panels += len(figure.panels)
             entries.append(entry)
+        for keys in content.tables:
+            counters.step("table")
+            counters.labels.update(dict.fromkeys(keys, ("table", counters.printed("table"))))
     _join_continued(entries)
     return entries
 
@@ -253,12 +257,16 @@ class _Rows:
     caption_texts: dict[str, str] = field(default_factory=dict)
     caption_keys: dict[str, set[str]] = field(default_factory=dict)
     mention_chars_left: int = MAX_MENTION_CHARS
+    cites_labels: bool = True  # whether the paper cites any figure by its label, rather than by typed numbers
 
     def of(self, entries: list[_Entry]) -> list[LatexFigure]:
         """Rows of all figures, in document order."""
         for mark in self.reader.body.marks:
             if mark.kind == "float":
                 self.float_positions[int(mark.value)] = mark.pos
+        keys = {key for entry in entries for key in entry.figure.labels}
+        keys |= {key for entry in entries for panel in entry.figure.panels for key in panel.labels}
+        self.cites_labels = not keys.isdisjoint(self.body.cited) or not keys.isdisjoint(self.cited_in)
         rows: list[LatexFigure] = []
         for ordinal, entry in enumerate(entries, 1):
             if len(rows) >= MAX_ROWS:
@@ -274,7 +282,8 @@ class _Rows:
                 self._row(ordinal, i, entry, graphic, panel)
                 for i, (graphic, panel) in enumerate(figure.graphics, 1)
             ]
-        if figure.caption or any(panel.sub_caption for panel in figure.panels):
+        is_told = figure.caption or any(panel.sub_caption for panel in figure.panels)
+        if is_told or entry.content.drawn_by in DRAWN:
             return [self._row(ordinal, 1, entry, None, None)]
         return []
 
@@ -330,12 +339,9 @@ class _Rows:
         concerned = [panel] if panel is not None else figure.imageless if has_image else figure.panels
         for each in concerned:
             keys.update(each.labels)
-        if keys:
-            paragraphs = {i for key in keys for i in self.body.cited.get(key, ())}
-        elif entry.number:
-            paragraphs = set(mentions.typed_numbers(self.body).get(entry.number, ()))
-        else:
-            paragraphs = set()
+        paragraphs = {i for key in keys for i in self.body.cited.get(key, ())}
+        if entry.number and not (keys and self.cites_labels):
+            paragraphs |= set(mentions.typed_numbers(self.body).get(entry.number.rstrip("abcdefgh"), ()))
         found = mentions.body_mentions(self.body, paragraphs, self.writer)
         citing = {i for key in keys for i in self.cited_in.get(key, ()) if i != entry.float_index}
         found += [self._caption_mention(index, keys) for index in sorted(citing)[: mentions.MAX_MENTIONS]]

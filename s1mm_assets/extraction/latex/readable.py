@@ -384,7 +384,9 @@ def _begin(writer: Writer, name: str, text: str, pos: int, out: list[str], depth
         if end >= 0:
             if base in _MATH_ENVIRONMENTS:
                 writer.add_math(text[pos:end], out)
-            return end + len(environment) + 6
+            pos = end + len(environment) + 6
+            out.append(" " if text[pos : pos + 1].isalnum() else "")
+            return pos
     _, pos = optional(text, pos, writer.work)
     if base in ("minipage", "tabular", "array", "multicols", "adjustwidth"):
         dropped = group(text, pos, writer.work)
@@ -444,7 +446,8 @@ def _quantity(writer: Writer, name: str, text: str, pos: int, out: list[str], de
         values[:2] = [" to ".join(values[:2])]
     if name in ("si", "unit"):
         values = ["", values[0]]
-    number = values[0].strip() + ("°" if name == "ang" else "")
+    number = "".join(writer.pieces(values[0], depth + 1)) if depth < MAX_DEPTH else values[0]
+    number = number.strip() + ("°" if name == "ang" else "")
     unit = _unit(writer, values[1]) if len(values) > 1 else ""
     out.append(" ".join(part for part in (number, unit) if part))
     return pos

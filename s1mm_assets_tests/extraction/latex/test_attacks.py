@@ -41,6 +41,16 @@ ATTACKS = {
     "loose captions": b"\\includegraphics{a}\\captionof{figure}{b}\\label{c}" * (N // 10),
     "blanks after a typed number": b"Fig. 1" + b" " * 200_000,
     "blanks after an author's mark": b"\\author{A B\\inst" + b" " * 19_000 + b"}",
+    "typed legends": b"\n\n\\psfig{figure=a.ps}\n\nFigure 1. Legend" * N,
+    "signs of legends": b"\\bye" + b"Fig. 1." * N * 5,
+    "digits before a legend": b"\\psfig{figure=a.ps}" + b"1" * 100_000 + b"Fig. 1. x",
+    "loops": b"\\foreach\\a in {1,...,99}{\\foreach\\b in {1,...,99}{\\includegraphics{\\a\\b}}}",
+    "variables of a loop": b"\\foreach" + b"  \\a" * N,
+    "figure sets": b"\\figsetstart" + b"\\figsetgrpstart\\figsetplot{a}" * N + b"\\figsetend",
+    "displays by macro": b"\\def\\be{\\begin{equation}}\\def\\ee{\\end{equation}}"
+    + b"\\be x\\label{a}" * N
+    + b"\\ee" * N,
+    "meanings that change": b"\\def\\a{b}\\def\\a{c}\\a\\let\\b\\a" * N,
     "folders of graphics": b"\\graphicspath{" + b"{a/}" * 500 + b"}" + FIGURE * 500,
     "appendices": b"\\appendix\\section{a}" * N,
 }

@@ -20,13 +20,17 @@ WORDS = [
     "\\iftrue", "\\else", "\\fi", "\\section{S}", "\\appendix", "\\setcounter{figure}{3}", "text ", "\\'e",
     "\\begin{verbatim}", "\\end{verbatim}", "\\verb|", "\\epsfig{file=a.eps}", "\\cite{x}", "\\ContinuedFloat",
     "\\begin{center}", "\\end{center}", "\\begin{equation}", "\\end{equation}", "\\graphicspath{{f/}}", "\\let\\m\\n",
+    "Fig. 1. ", "\n\nFigure 2: ", "\\noindent{\\bf Fig. 1} ", "\\psfig{figure=a.eps}", "\\figcaption{f}",
+    "\\figurenum{3}", "\\foreach\\m in {a,b}{", "\\figsetstart\\figsetgrpstart\\figsetplot{a}", "\\figsetend",
+    "\\midinsert", "\\endinsert", "\\begin{figwindow}[0,r,{\\epsfbox{a}},{c}]", "\\end{figwindow}",
+    "\\fig\\x{y}", "\\be", "\\def\\be{\\begin{equation}}",
     "\\newenvironment{e}{", "\\begin{e}", "\\end{e}", "\\bye", "\\endinput", "\\plottwo{a}{b}", "é", "\\", "~",
 ]  # fmt: skip
 SOURCES = st.lists(st.sampled_from(WORDS), max_size=60).map("".join)
 MEMBERS = {"a.png": b"", "a.eps": b"", "f/a.pdf": b"", "b.eps": b""}
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(SOURCES, SOURCES)
 def test_any_source_gives_a_paper(main: str, other: str) -> None:
     """Nothing raises; images are members; ids are unique; what is given can be written as JSON."""
@@ -42,12 +46,12 @@ def test_any_source_gives_a_paper(main: str, other: str) -> None:
     assert ids == sorted(ids)
     for row in paper.figures:
         assert row.image_member is None or row.image_member in MEMBERS
-        assert row.caption or row.graphics_path
+        assert row.caption or row.graphics_path or row.drawn_in_tex
         assert row.sub_caption is None or row.sub_caption in row.caption
     json.dumps(asdict(paper)).encode()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(st.binary(max_size=400), st.binary(max_size=100))
 def test_any_bytes_give_a_paper(data: bytes, more: bytes) -> None:
     """Bytes that are no TeX at all are answered too."""
