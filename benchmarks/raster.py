@@ -1,22 +1,23 @@
 """How much do our limits and checks add to bare rendering? ``make bench`` prints one line of JSON.
 
-CPU time per figure of `rasterize`, children included, over that of the bare renderer at the same size plus one
-PNG encoding with the same encoder: pypdfium2 in this process for PDF, one plain ``gs`` per file for EPS. The
-files are read before the clock starts; both ways take turns on each file. Figures that are refused, or
-that the second renderer drew, are left out and counted. `headline` is the larger ratio over its goal. Compare
-lines from one machine only.
+CPU time of `paper_images`, which draws the figures of one paper together as the stage does, children included;
+over that of the bare renderer at the same size plus one PNG encoding with the same encoder: pypdfium2 in this
+process for PDF, one plain ``gs`` per file for EPS. The files are read before the clock starts; both ways take
+turns on each paper. Figures that are refused, or that the second renderer drew, are taken out of their paper
+and counted. `headline` is the larger ratio over its goal. Compare lines from one machine only.
 
-Usage: python benchmarks/raster.py [FOLDER of bundles] [every n-th figure, default 5]
+Usage: python benchmarks/raster.py [FOLDER of bundles] [every n-th paper, default 1]
 """
 
 import gzip
 import json
-import os
+import resource
 import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import TypeVar
@@ -25,27 +26,27 @@ import pypdfium2
 from corpus import require_corpus
 from PIL import Image
 
-from s1mm_assets.extraction.raster import Picture, RasterSettings, Refused, rasterize, sniff
+from s1mm_assets.extraction.images import paper_images
+from s1mm_assets.extraction.raster import Picture, RasterSettings, Refused, sniff
 from s1mm_assets.extraction.raster.postscript import bounding_box, without_preview
 from s1mm_assets.resources.renderers import Renderers
 
 Answer = TypeVar("Answer")
-GOALS = {"pdf": 1.3, "postscript": 0.75}  # EPS: once figures share a Ghostscript
+GOALS = {"pdf": 1.3, "postscript": 0.75}
 SETTINGS = RasterSettings()
 RENDERERS = Renderers().pictures()
 
 
-def figures(folder: Path) -> Iterator[bytes]:
-    """Yield every PDF and PostScript file in the bundles of a folder that has a size of its own."""
-    for bundle in sorted(folder.glob("*.tar.gz")):
-        with tarfile.open(fileobj=BytesIO(gzip.decompress(bundle.read_bytes()))) as members:
-            for member in members:
-                file = members.extractfile(member) if member.isfile() else None
-                data = file.read() if file else b""
-                if sniff(data) == "pdf" or (
-                    sniff(data) == "postscript" and bounding_box(without_preview(data))
-                ):
-                    yield data
+def figures(bundle: Path, kind: str) -> list[bytes]:
+    """Return every figure file of a bundle in one format, PostScript only if it has a size of its own."""
+    with tarfile.open(fileobj=BytesIO(gzip.decompress(bundle.read_bytes()))) as members:
+        files = [members.extractfile(member) for member in members if member.isfile()]
+        contents = [file.read() for file in files if file]
+    return [
+        data
+        for data in contents
+        if sniff(data) == kind and (kind == "pdf" or bounding_box(without_preview(data)))
+    ]
 
 
 def encoded(image: Image.Image) -> bytes:
@@ -77,33 +78,48 @@ def bare_postscript(data: bytes) -> bytes:
     return encoded(Image.open(BytesIO(drawn)))
 
 
-def rasterized(data: bytes) -> Picture | Refused:
-    """Render as the stage does."""
-    return rasterize(data, "figure", page=None, renderers=RENDERERS, settings=SETTINGS)
+def drawn(paper: Sequence[bytes]) -> list[Picture | Refused | None]:
+    """Render the figures of a paper as the stage does."""
+    members = {f"figure{number}": data for number, data in enumerate(paper)}
+    wanted = [(name, None) for name in members]
+    return paper_images(wanted, members, renderers=RENDERERS, settings=SETTINGS)
 
 
-def timed(work: Callable[[bytes], Answer], data: bytes) -> tuple[float, Answer]:
+def timed(work: Callable[[], Answer]) -> tuple[float, Answer]:
     """Return CPU seconds, of this process and of children that ended, and the answer."""
-    before = os.times()
-    answer = work(data)
-    after = os.times()
-    return sum(after[:4]) - sum(before[:4]), answer
+    before = cpu_s()
+    answer = work()
+    return cpu_s() - before, answer
 
 
-def measure(chosen: list[bytes], bare: Callable[[bytes], bytes]) -> dict[str, float | int]:
-    """Draw each figure both ways."""
+def cpu_s() -> float:
+    """Return what was used so far."""
+    used = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
+
+
+def measure(papers: list[list[bytes]], bare: Callable[[bytes], bytes]) -> dict[str, float | int]:
+    """Draw each paper both ways."""
     ours_s = bare_s = 0.0
-    n_figures = 0
+    n_figures = n_papers = n_left_out = 0
     start = time.perf_counter()
-    for data in chosen:
-        spent_s, picture = timed(rasterized, data)
-        if isinstance(picture, Picture) and picture.renderer != "poppler":
-            n_figures, ours_s = n_figures + 1, ours_s + spent_s
-            bare_s += timed(bare, data)[0]
+    for paper in papers:
+        spent_s, pictures = timed(partial(drawn, paper))
+        sound = [
+            data
+            for data, picture in zip(paper, pictures, strict=True)
+            if isinstance(picture, Picture) and picture.renderer != "poppler"
+        ]
+        if sound:
+            n_papers, n_figures = n_papers + 1, n_figures + len(sound)
+            ours_s += spent_s if sound == paper else timed(partial(drawn, sound))[0]
+            bare_s += timed(partial(list, map(bare, sound)))[0]
+        n_left_out += len(paper) - len(sound)
     return {
         "ratio": round(ours_s / bare_s, 3),
+        "papers": n_papers,
         "figures": n_figures,
-        "left_out": len(chosen) - n_figures,
+        "left_out": n_left_out,
         "ours_cpu_ms": round(1000 * ours_s / n_figures, 1),
         "bare_cpu_ms": round(1000 * bare_s / n_figures, 1),
         "wall_s": round(time.perf_counter() - start, 1),
@@ -113,12 +129,14 @@ def measure(chosen: list[bytes], bare: Callable[[bytes], bytes]) -> dict[str, fl
 def main() -> None:
     """Measure and print."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else require_corpus("raster") / "latex"
-    every = int(sys.argv[2]) if len(sys.argv) > 2 else 5
-    chosen = list(figures(folder))[::every]
-    if not chosen:
-        sys.exit(f"{folder} holds no bundles with PDF or EPS figures; name a folder that does")
-    ways = {"pdf": bare_pdf, "postscript": bare_postscript}
-    measured = {kind: measure([each for each in chosen if sniff(each) == kind], ways[kind]) for kind in ways}
+    every = int(sys.argv[2]) if len(sys.argv) > 2 else 1
+    bundles = sorted(folder.glob("*.tar.gz"))
+    measured = {}
+    for kind, bare in (("pdf", bare_pdf), ("postscript", bare_postscript)):
+        papers = [paper for bundle in bundles if (paper := figures(bundle, kind))]
+        if not papers:
+            sys.exit(f"{folder} holds no bundles with figures in {kind}; name a folder that does")
+        measured[kind] = measure(papers[::every], bare)
     headline = max(measured[kind]["ratio"] / goal for kind, goal in GOALS.items())
     line = {"name": "raster", "headline": round(headline, 3), "goal": 1.0, "better": "lower", "goals": GOALS}
     print(json.dumps({**line, **measured}))

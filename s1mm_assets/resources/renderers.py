@@ -1,55 +1,36 @@
-"""The renderers outside this process: Ghostscript and poppler, each figure in a child that is kept small.
+"""The renderers outside this process: Ghostscript, poppler and resvg, each figure in a child that is kept small."""
 
-A child gets the figure on its standard input and answers on its standard output, both nameless temporary
-files, so that nothing in a figure names a file and nothing is left behind. It is bounded in CPU time, wall
-time, memory and output, and dies with its parent.
-"""
-
+import hashlib
+import json
 import re
-import resource
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from os import killpg
-from typing import IO, Any
+from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import PIL
 import PIL.features
 import pypdfium2.version
+import resvg_py
 
-from s1mm_assets.extraction.raster import Box, Page, Refused
+from s1mm_assets.extraction.raster import Box, Drawing, Page, Refused
+from s1mm_assets.resources.child_process import Finished, Limits, run
+from s1mm_assets.resources.ghostscript import Ghostscript
 from s1mm_assets.tables import Rejection
 
 MISSING = "missing"
 INSTALL_GHOSTSCRIPT = "apt-get install ghostscript (Debian, Ubuntu), brew install ghostscript (macOS)"
 INSTALL_POPPLER = "apt-get install poppler-utils (Debian, Ubuntu), brew install poppler (macOS)"
+INSTALL_FONTS = "apt-get install fonts-urw-base35 fonts-dejavu-core (Debian, Ubuntu)"
+FONT_FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "/Library/Fonts", "/System/Library/Fonts")
 
-_MEMORY_EXCEEDED = "needs more memory than a figure may take"
-_OUTPUT_EXCEEDED = "writes more than a figure may hold"
-_MESSAGE_BYTES = 4096
-_WALL_PER_CPU = 4  # a child on a busy machine gets this many seconds for one of CPU time
-_NOWHERE = "/nonexistent"
-_PAPER_PT = 14400  # ink is looked for this far from the origin, half on each side
-_POSTSCRIPT_ERROR = re.compile(rb"Error: (/\w+) in ([\x20-\x7e]{0,60})")
-_INK = re.compile(rb"%%HiResBoundingBox: (\S+) (\S+) (\S+) (\S+)")
-
-_GHOSTSCRIPT = (
-    *("-q", "-dSAFER", "-dBATCH", "-dNOPAUSE", "-dFIXEDMEDIA"),
-    "-dNOPLATFONTS",  # Ghostscript's own fonts, and not what happens to be installed beside them
-    "-sBandListStorage=memory",  # so that it needs no temporary files, which a kill would leave behind
-    "-sstdout=%stderr",  # what a figure prints is not its picture
-)
-_FIRST_PAGE_ONLY = "/showpage {showpage quit} bind def"
-_LAST_RESORT = "systemdict /showpage get exec"  # for figures that leave it to whoever includes them
-
+_NO_FONTS = f"resvg finds no fonts: {INSTALL_FONTS}"
 _POPPLER = """
 import sys
 from pdf2image import convert_from_bytes, pdfinfo_from_bytes
@@ -62,56 +43,53 @@ if any(low < high for low, high in image.getextrema()):  # else it found a page,
     sys.stdout.buffer.write(size.encode() + b"\\n")
     image.save(sys.stdout.buffer, "PPM")
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one child process may take."""
-
-    cpu_s: int
-    memory_bytes: int
-    output_bytes: int  # of each file that it writes
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """What a child that ended by itself left behind."""
-
-    output: bytes
-    messages: bytes  # the end of what it wrote to standard error
+# The first of each that is installed stands for fonts that are not; without, their text would not be drawn.
+_FAMILIES = {
+    "serif": ("Liberation Serif", "Nimbus Roman", "DejaVu Serif", "Times New Roman"),
+    "sans-serif": ("Liberation Sans", "Nimbus Sans", "DejaVu Sans", "Arial"),
+    "monospace": ("Liberation Mono", "Nimbus Mono PS", "DejaVu Sans Mono", "Courier New"),
+}
+_RESVG = """
+import json, sys
+from resvg_py import svg_to_bytes
+folders, families, no_fonts = json.loads(sys.argv[1])
+fonts = {"skip_system_fonts": True, "font_dirs": folders}
+probe = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><text y="9" font-family="%s">M</text></svg>'
+markup = sys.stdin.buffer.read().decode()
+if "text>" in markup:
+    blank = svg_to_bytes(svg_string=probe % "", skip_system_fonts=True)
+    there = lambda family: svg_to_bytes(svg_string=probe % family, **fonts) != blank
+    chosen = {kind: next(filter(there, names), None) for kind, names in families.items()}
+    any_font = next(filter(None, chosen.values()), None)
+    if any_font is None:
+        sys.exit(no_fonts)
+    fonts |= {kind.replace("-", "_") + "_family": name or any_font for kind, name in chosen.items()}
+    fonts["font_family"] = fonts["serif_family"]
+try:
+    png = svg_to_bytes(svg_string=markup, background="#ffffff", dpi=96, **fonts)
+except ValueError as error:
+    sys.exit(f"resvg: {error}")
+sys.stdout.buffer.write(png)
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class ChildRenderers:
     """`extraction.raster.Renderers`, by child processes. Picklable: workers take it with them."""
 
-    ghostscript: str | None  # path of the program; None if it is not installed
-    poppler: str | None
+    ghostscript: Ghostscript | None  # None if it is not installed
+    poppler: str | None  # path of the program
     limits: Limits
 
-    def postscript(self, data: bytes, box: Box, size_px: tuple[int, int], dpi: float) -> bytes | Refused:
-        """Draw the first page within `box`, on white; return a PPM image of exactly `size_px`."""
-        width, height = size_px
-        device = ("-sDEVICE=ppmraw", "-dTextAlphaBits=4", "-dGraphicsAlphaBits=4", "-dMaxBitmap=64000000")
-        geometry = (f"-g{width}x{height}", f"-r{dpi:.4f}", "-sOutputFile=-")
-        drawn = self._ghostscript(data, (*device, *geometry), origin=(-box.left, -box.bottom))
-        if isinstance(drawn, Refused):
-            return drawn
-        return drawn.output or _postscript_failed(drawn.messages)
+    def postscript(self, drawings: Sequence[Drawing]) -> Iterator[bytes | Refused]:
+        """Yield for each drawing, in order, its page on white: a PPM image of exactly its size."""
+        if self.ghostscript is None:
+            return iter([_no_ghostscript()] * len(drawings))
+        return self.ghostscript.draw(drawings)
 
     def postscript_ink(self, data: bytes) -> Box | Refused:
         """Return the box around what the first page draws, for files that do not say."""
-        half = _PAPER_PT / 2
-        found = self._ghostscript(
-            data, ("-sDEVICE=bbox", "-r72", f"-g{_PAPER_PT}x{_PAPER_PT}"), origin=(half, half)
-        )
-        if isinstance(found, Refused):
-            return found
-        ink = _INK.search(found.messages)
-        if ink is None:
-            return _postscript_failed(found.messages)
-        left, bottom, right, top = (float(side) - half for side in ink.groups())
-        return Box(left, bottom, right, top)
+        return _no_ghostscript() if self.ghostscript is None else self.ghostscript.ink(data)
 
     def pdf_second_try(self, data: bytes, page: int, long_side_px: int) -> Page | Refused:
         """Render one page (0-based) that pdfium refused, its long side `long_side_px` pixels."""
@@ -119,7 +97,7 @@ class ChildRenderers:
             return Refused(Rejection.RENDERER_MISSING, f"poppler is not installed: {INSTALL_POPPLER}")
         command = [sys.executable, "-I", "-c", _POPPLER, str(page + 1), str(long_side_px)]
         with tempfile.TemporaryDirectory(prefix="s1mm-") as scratch:
-            drawn = _run("poppler", command, data, self.limits, scratch)
+            drawn = run("poppler", command, data, self.limits, scratch)
         if isinstance(drawn, Refused):
             return drawn
         stated, _, ppm = drawn.output.partition(b"\n")
@@ -128,114 +106,51 @@ class ChildRenderers:
             return Refused(Rejection.IMAGE_UNREADABLE, "poppler: cannot read it either")
         return Page(ppm, width_pt=float(size[1]), height_pt=float(size[2]))
 
+    def svg(self, markup: bytes) -> bytes | Refused:
+        """Draw SVG that names no other file, in the size that it states, on white; return a PNG image."""
+        asked = json.dumps([_font_folders(), _FAMILIES, _NO_FONTS])
+        drawn = run("resvg", [sys.executable, "-I", "-c", _RESVG, asked], markup, self.limits)
+        if isinstance(drawn, Refused):
+            return drawn
+        return drawn.output or _svg_failed(drawn)
+
     def stopwatch(self) -> Callable[[], bool]:
         """Start to count the CPU time of one figure; the function returned says whether it is used up."""
         end_s = time.process_time() + self.limits.cpu_s
         return lambda: time.process_time() > end_s
 
-    def _ghostscript(
-        self, data: bytes, device: Sequence[str], *, origin: tuple[float, float]
-    ) -> Finished | Refused:
-        """Run the first page of a program on a device, with (0, 0) moved to `origin` (points)."""
-        if self.ghostscript is None:
-            reason = f"ghostscript is not installed: {INSTALL_GHOSTSCRIPT}"
-            return Refused(Rejection.RENDERER_MISSING, reason)
-        before = f"{origin[0]:.4f} {origin[1]:.4f} translate {_FIRST_PAGE_ONLY}"
-        command = [self.ghostscript, *_GHOSTSCRIPT, *device, "-c", before, "-f", "-_", "-c", _LAST_RESORT]
-        return _run("ghostscript", command, data, self.limits, _NOWHERE)
+
+def _no_ghostscript() -> Refused:
+    return Refused(Rejection.RENDERER_MISSING, f"ghostscript is not installed: {INSTALL_GHOSTSCRIPT}")
 
 
-def _postscript_failed(messages: bytes) -> Refused:
-    """Say why Ghostscript drew nothing."""
-    error = _POSTSCRIPT_ERROR.search(messages)
-    if error is None:
-        return Refused(Rejection.IMAGE_UNREADABLE, "ghostscript: draws nothing")
-    if error[1] == b"/VMerror":
-        return Refused(Rejection.OUT_OF_MEMORY, f"ghostscript: {_MEMORY_EXCEEDED}")
-    what = b" in ".join(error.groups()).decode("ascii").strip()
-    return Refused(Rejection.IMAGE_UNREADABLE, f"ghostscript: {what}")
+def _svg_failed(drawn: Finished) -> Refused:
+    """Say why resvg drew nothing."""
+    said = drawn.messages.decode("utf-8", "replace").strip()
+    if said == _NO_FONTS:
+        return Refused(Rejection.RENDERER_MISSING, said)
+    if "MemoryError" in said or "memory allocation of" in said:
+        return Refused(Rejection.OUT_OF_MEMORY, "resvg: needs more memory than a figure may take")
+    reason = said if drawn.exit_code == 1 and said.startswith("resvg: ") else "resvg: draws nothing"
+    return Refused(Rejection.IMAGE_UNREADABLE, reason[:200])
 
 
-def _run(name: str, command: Sequence[str], data: bytes, limits: Limits, scratch: str) -> Finished | Refused:
-    """Run one child on `data`. Its exit code is not judged: some figures fail after they are drawn."""
-    with (
-        tempfile.TemporaryFile() as given,
-        tempfile.TemporaryFile() as output,
-        tempfile.TemporaryFile() as messages,
-    ):
-        given.write(data)
-        given.seek(0)
-        child = subprocess.Popen(  # noqa: S603 - the command is ours
-            [*_dying_with_parent(), *command],
-            stdin=given,
-            stdout=output,
-            stderr=messages,
-            cwd="/",
-            env={"PATH": "/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin", "LC_ALL": "C", "TMPDIR": scratch},
-            start_new_session=True,
-        )
-        _limit(child.pid, limits)
-        try:
-            code = child.wait(limits.cpu_s * _WALL_PER_CPU)
-        except subprocess.TimeoutExpired:
-            code = -signal.SIGXCPU
-        finally:
-            _end(child)
-        if code == -signal.SIGXCPU:
-            return Refused(Rejection.TIMED_OUT, f"{name}: took more than {limits.cpu_s} s of CPU time")
-        if code == -signal.SIGXFSZ:
-            return Refused(Rejection.IMAGE_TOO_LARGE, f"{name}: {_OUTPUT_EXCEEDED}")
-        output.seek(0)
-        return Finished(output.read(limits.output_bytes), _end_of(messages))
+def _font_folders() -> list[str]:
+    return [folder for folder in FONT_FOLDERS if Path(folder).is_dir()]
 
 
-def _limit(pid: int, limits: Limits) -> None:
-    """Bound a running child. Done from outside, because code between fork and exec can deadlock.
-
-    The few instructions it runs before count against the same limits. macOS cannot do this; there the wall
-    time alone bounds it.
-    """
-    if sys.platform != "linux":
-        return
-    bounds = (
-        (resource.RLIMIT_AS, limits.memory_bytes),
-        (resource.RLIMIT_FSIZE, limits.output_bytes),
-        (resource.RLIMIT_CORE, 0),
-    )
-    with suppress(ProcessLookupError):  # it may have ended already
-        for what, most in bounds:
-            resource.prlimit(pid, what, (most, most))
-        # At the soft limit comes SIGXCPU, which says why; at the hard one SIGKILL, which does not.
-        resource.prlimit(pid, resource.RLIMIT_CPU, (limits.cpu_s, limits.cpu_s + 1))
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """Kill the child and all that it started, if it is still there."""
-    if child.poll() is None:
-        killpg(child.pid, signal.SIGKILL)
-        child.wait()
-
-
-def _end_of(messages: IO[bytes]) -> bytes:
-    """Return the end of what a child said; the beginning of an endless complaint is not worth more."""
-    n_bytes = messages.seek(0, 2)
-    messages.seek(max(0, n_bytes - _MESSAGE_BYTES))
-    return messages.read()
-
-
-@cache
-def _dying_with_parent() -> tuple[str, ...]:
-    """Return a command that has the kernel kill a child when this process dies, where there is one."""
-    setpriv = shutil.which("setpriv")
-    if setpriv is None:
-        return ()
-    prefix = (setpriv, "--pdeathsig", "KILL")
-    tried = subprocess.run([*prefix, "true"], capture_output=True, check=False)  # noqa: S603
-    return prefix if tried.returncode == 0 else ()
+def _fonts() -> str:
+    """Name the fonts that are installed: drawings with text depend on them."""
+    found = hashlib.sha256()
+    for folder in _font_folders():
+        for path in sorted(Path(folder).rglob("*")):
+            if path.suffix.lower() in (".ttf", ".otf", ".ttc", ".otc"):
+                found.update(f"{path.name} {path.stat().st_size}\n".encode())
+    return found.hexdigest()[:12]
 
 
 class Renderers(dg.ConfigurableResource[Any]):
-    """Ghostscript and poppler, where they are installed, and the versions of all that renders."""
+    """Ghostscript, poppler and resvg, where they are installed, and the versions of all that renders."""
 
     ghostscript: str = "gs"  # program name or path
     poppler: str = "pdftoppm"
@@ -245,12 +160,14 @@ class Renderers(dg.ConfigurableResource[Any]):
 
     def pictures(self) -> ChildRenderers:
         """Return what workers render with."""
+        limits = Limits(
+            cpu_s=self.cpu_s, memory_bytes=self.memory_mib * 2**20, output_bytes=self.output_mib * 2**20
+        )
+        ghostscript = shutil.which(self.ghostscript)
         return ChildRenderers(
-            ghostscript=shutil.which(self.ghostscript),
+            ghostscript=Ghostscript(ghostscript, limits) if ghostscript else None,
             poppler=shutil.which(self.poppler),
-            limits=Limits(
-                cpu_s=self.cpu_s, memory_bytes=self.memory_mib * 2**20, output_bytes=self.output_mib * 2**20
-            ),
+            limits=limits,
         )
 
     def decoder(self) -> dict[str, str]:
@@ -276,6 +193,7 @@ class Renderers(dg.ConfigurableResource[Any]):
             "pdfium": str(pypdfium2.version.PDFIUM_INFO),
             "poppler": _version(self.poppler, "-v"),
             "ghostscript": _version(self.ghostscript, "--version"),
+            "resvg": f"{resvg_py.__resvg_version__} by {resvg_py.__version__}, fonts {_fonts()}",
         }
         for line in self.missing(found):
             dg.get_dagster_logger().warning(line)

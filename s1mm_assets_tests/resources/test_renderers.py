@@ -1,5 +1,6 @@
 """Ghostscript and poppler as child processes, and what hostile figures cannot make them do."""
 
+import base64
 import os
 import pickle
 import shutil
@@ -7,15 +8,24 @@ import signal
 import subprocess
 import sys
 import time
+from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 
 import dagster as dg
 import psutil
 import pytest
+from PIL import Image
 
-from s1mm_assets.extraction.raster import Picture, RasterSettings, Refused, rasterize
-from s1mm_assets.resources.renderers import MISSING, ChildRenderers, Renderers
+from s1mm_assets.extraction.raster import (
+    FigureFile,
+    Picture,
+    RasterSettings,
+    Refused,
+    rasterize,
+    rasterize_all,
+)
+from s1mm_assets.resources.renderers import FONT_FOLDERS, MISSING, ChildRenderers, Renderers
 from s1mm_assets.tables import Rejection
 from s1mm_assets_tests.extraction.raster.drawings import eps, opened, pdf, pixel, refusal, with_dos_header
 
@@ -50,6 +60,8 @@ def is_white_or_none(picture: Picture | Refused) -> bool:
         with_dos_header(eps(RED_RECTANGLE)),
         eps(b"50 30 translate " + RED_RECTANGLE, box=b"50 30 250 130"),
         eps(b"-50 -30 translate " + RED_RECTANGLE, box=b"-50 -30 150 70"),
+        eps(b"initgraphics 50 30 translate " + RED_RECTANGLE, box=b"50 30 250 130"),
+        eps(b"a4 <</PageSize [99 99]>> setpagedevice 50 30 translate " + RED_RECTANGLE, box=b"50 30 250 130"),
         eps(RED_RECTANGLE, end=b"\nshowpage\n%%EOF\n\x04 garbage )) that follows"),
         eps(RED_RECTANGLE + b" showpage 0 0 1 setrgbcolor 0 0 200 100 rectfill"),  # a second page
         eps(b"<</PageSize [3000 3000]>> setpagedevice " + RED_RECTANGLE),
@@ -58,7 +70,16 @@ def is_white_or_none(picture: Picture | Refused) -> bool:
     ],
     ids=[
         *("plain", "no showpage", "showpage defined away", "DOS header", "far from the origin"),
-        *("below the origin", "garbage behind", "two pages", "own page size", "CMYK", "old Macintosh"),
+        *(
+            "below the origin",
+            "matrix set back",
+            "page set",
+            "garbage behind",
+            "two pages",
+            "own page size",
+            "CMYK",
+            "old Macintosh",
+        ),
     ],
 )
 def test_a_drawing_stands_where_its_box_says(data: bytes, renderers: ChildRenderers) -> None:
@@ -75,7 +96,7 @@ def test_a_drawing_stands_where_its_box_says(data: bytes, renderers: ChildRender
 
 
 @needs_ghostscript
-@pytest.mark.parametrize("shift", [b"0 0", b"-300 -400", b"900 900"])
+@pytest.mark.parametrize("shift", [b"0 0", b"-300 -400", b"900 900", b"a4 70 80", b"initgraphics 70 80"])
 def test_without_a_box_the_ink_is_found(shift: bytes, renderers: ChildRenderers) -> None:
     """A drawing that says nothing about its size is cropped to what it draws, wherever that is."""
     picture = draw(eps(shift + b" translate " + RED_RECTANGLE, box=None), renderers)
@@ -83,6 +104,39 @@ def test_without_a_box_the_ink_is_found(shift: bytes, renderers: ChildRenderers)
     image = opened(picture).convert("RGB")
     assert abs(image.width / image.height - 100 / 60) < 0.05
     assert image.getpixel((image.width // 2, image.height // 2)) == (255, 0, 0)
+
+
+@needs_ghostscript
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"100 50 translate 90 rotate -30 -50 60 100 rectfill",
+        b"/DeviceCMYK setcolorspace 0 1 1 0 setcolor 20 20 100 60 rectfill",
+        b"[/Separation /Spot /DeviceCMYK {0 exch dup 0}] setcolorspace 1 setcolor 20 20 100 60 rectfill",
+        b"20 20 translate 100 60 scale 1 1 8 [1 0 0 1 0 0] {<00FFFF00>} false 4 colorimage",
+    ],
+    ids=["turned", "CMYK space", "spot colour", "CMYK image"],
+)
+def test_ways_to_draw_the_same(body: bytes, renderers: ChildRenderers) -> None:
+    """Red inside, white outside, whatever the operators."""
+    image = opened(draw(eps(b"1 0 0 setrgbcolor " + body), renderers)).convert("RGB")
+
+    inside = (200, 100) if b"rotate" in body else (140, 100)
+    red, green, blue = pixel(image, inside)
+    assert red > 200
+    assert max(green, blue) < 60
+    assert [image.getpixel(at) for at in ((10, 10), (390, 190))] == [(255, 255, 255)] * 2
+
+
+@needs_ghostscript
+@pytest.mark.parametrize("font", [b"Helvetica", b"Times-Roman", b"Symbol", b"Courier", b"NoSuchFont"])
+def test_text_is_drawn(font: bytes, renderers: ChildRenderers) -> None:
+    """Fonts that a file does not bring along are Ghostscript's own, or what it takes in their place."""
+    text = b"/" + font + b" findfont 40 scalefont setfont 20 30 moveto (abc) show"
+
+    image = opened(draw(eps(text), renderers)).convert("L")
+
+    assert 200 < image.histogram()[0] < 20_000
 
 
 @needs_ghostscript
@@ -116,13 +170,14 @@ def test_the_same_drawing_gives_the_same_bytes(renderers: ChildRenderers) -> Non
     ],
 )
 def test_postscript_reaches_no_file(attempt: bytes, renderers: ChildRenderers, tmp_path: Path) -> None:
-    """A program in a figure reads, writes, lists and starts nothing: the picture stays white."""
+    """A program in a figure reads, writes, lists and starts nothing, alone or not: the picture stays white."""
     (tmp_path / "secret").write_text("/found true def")
     attempt = attempt.replace(b"DIR", bytes(tmp_path)).replace(b"SECRET", bytes(tmp_path / "secret"))
 
-    picture = draw(eps(b"{ " + attempt + b" } stopped not { 0 0 200 100 rectfill } if"), renderers)
+    data = eps(b"{ " + attempt + b" } stopped not { 0 0 200 100 rectfill } if")
+    pictures = rasterize_all([FigureFile(data, "plot")] * 2, renderers=renderers, settings=RasterSettings())
 
-    assert is_white_or_none(picture)
+    assert all(map(is_white_or_none, [draw(data, renderers), *pictures]))
     assert [path.name for path in tmp_path.iterdir()] == ["secret"]
 
 
@@ -131,9 +186,12 @@ def test_postscript_sees_no_environment(renderers: ChildRenderers, monkeypatch: 
     """Tokens live in environment variables."""
     monkeypatch.setenv("HF_TOKEN", "secret")
 
-    attempt = b"{ (HF_TOKEN) getenv { pop 0 0 200 100 rectfill } if } stopped"
+    attempt = eps(b"{ (HF_TOKEN) getenv { pop 0 0 200 100 rectfill } if } stopped")
+    pictures = rasterize_all(
+        [FigureFile(attempt, "plot")] * 2, renderers=renderers, settings=RasterSettings()
+    )
 
-    assert is_white_or_none(draw(eps(attempt), renderers))
+    assert all(map(is_white_or_none, [draw(attempt, renderers), *pictures]))
 
 
 @needs_ghostscript
@@ -150,7 +208,7 @@ def test_an_endless_program_is_killed(renderers: ChildRenderers) -> None:
 
 def test_a_child_that_waits_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Waiting takes no CPU time; the wall clock bounds it, and what the child started ends with it."""
-    monkeypatch.setattr("s1mm_assets.resources.renderers._WALL_PER_CPU", 0.5)
+    monkeypatch.setattr("s1mm_assets.resources.child_process.WALL_PER_CPU", 0.5)
     waits = tmp_path / "waits"
     waits.write_text("#!/bin/sh\nsleep 60\n")
     waits.chmod(0o755)
@@ -201,12 +259,14 @@ def test_nothing_is_left_behind(
 
 @needs_ghostscript
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="the kernel's help is asked for by setpriv")
-def test_children_die_with_their_parent(tmp_path: Path) -> None:
+@pytest.mark.parametrize("n_figures", [1, 2])
+def test_children_die_with_their_parent(n_figures: int, tmp_path: Path) -> None:
     """Kill -9 of a worker leaves no Ghostscript running, and no file."""
     code = (
-        "from s1mm_assets.extraction.raster import Box\n"
-        "from s1mm_assets.resources.renderers import Renderers\n"
-        "Renderers().pictures().postscript(b'%!PS\\n{} loop', Box(0, 0, 9, 9), (9, 9), 72)\n"
+        "from s1mm_assets.extraction.raster import Box, Drawing\n"
+        "from s1mm_assets.resources.ghostscript import Ghostscript, Limits\n"
+        "endless = Drawing(b'%!PS\\n{} loop', Box(0, 0, 9, 9), (9, 9), 72)\n"
+        f"list(Ghostscript({shutil.which('gs')!r}, Limits(60, 2**31, 2**20)).draw([endless] * {n_figures}))\n"
     )
     parent = subprocess.Popen(
         [sys.executable, "-c", code],
@@ -215,7 +275,10 @@ def test_children_die_with_their_parent(tmp_path: Path) -> None:
     children: list[psutil.Process] = []
     while not children and parent.poll() is None:
         time.sleep(0.05)
-        children = [child for child in psutil.Process(parent.pid).children() if child.name() == "gs"]
+        descendants = psutil.Process(parent.pid).children(recursive=True)
+        children = (
+            descendants if len(descendants) == n_figures else []
+        )  # one alone; of several, the first copy
     parent.send_signal(signal.SIGKILL)
     parent.wait()
 
@@ -253,9 +316,130 @@ def test_what_neither_can_draw_is_unreadable(kids: bytes, renderers: ChildRender
 @needs_poppler
 def test_poppler_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A second try that does not end is killed with all that it started."""
-    monkeypatch.setattr("s1mm_assets.resources.renderers._WALL_PER_CPU", 0.01)
+    monkeypatch.setattr("s1mm_assets.resources.child_process.WALL_PER_CPU", 0.01)
 
     assert refusal(draw(REPAIRABLE, Renderers(cpu_s=1).pictures())) is Rejection.TIMED_OUT
+    assert psutil.Process().children(recursive=True) == []
+
+
+def svg(body: str, *, head: str = 'width="200" height="100"') -> bytes:
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {head}>{body}</svg>'.encode()
+
+
+def test_svg_is_drawn_on_white(renderers: ChildRenderers) -> None:
+    """Shapes stand where they should, transparent ones mix with white, and the bytes are the same each time."""
+    data = svg('<rect x="20" y="20" width="100" height="60" fill="red" fill-opacity="0.5"/>')
+
+    picture = draw(data, renderers)
+
+    image = opened(picture)
+    assert isinstance(picture, Picture)
+    assert (picture.renderer, image.size) == ("resvg", (400, 200))
+    assert image.getpixel((10, 10)) == (255, 255, 255)
+    red, green, blue = pixel(image, (140, 100))
+    assert red == 255
+    assert max(abs(green - 127), abs(blue - 127)) <= 2
+    assert draw(data, renderers) == picture
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'<text x="20" y="60" font-size="40" {font}>abc</text>'
+        for font in (
+            *("", 'font-family="Arial"', 'font-family="No Such Font"', 'font-family="inherit"'),
+            *("style=\"font-family:'Bitstream Vera Sans'\"", 'style="font: 40px Verdana"', 'class="t"'),
+        )
+    ],
+)
+def test_text_of_svg_is_drawn(text: str, renderers: ChildRenderers) -> None:
+    """A font that is not there is no reason to leave out axis labels."""
+    if not any(path.is_file() for folder in FONT_FOLDERS for path in Path(folder).rglob("*.[to]tf")):
+        pytest.skip("no fonts are installed")
+
+    image = opened(draw(svg(f"<style>.t {{font-family: Helvetica !important}}</style>{text}"), renderers))
+
+    assert 200 < image.convert("L").histogram()[0] < 20_000
+
+
+def test_any_font_is_better_than_none(
+    renderers: ChildRenderers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where only one is installed, it stands for all; which were there is on record."""
+    found = sorted(path for folder in FONT_FOLDERS for path in Path(folder).rglob("DejaVuSans*.ttf"))
+    if not found:
+        pytest.skip("DejaVu Sans is not installed")
+    before = Renderers().versions()["resvg"]
+    shutil.copy(found[0], tmp_path)
+    monkeypatch.setattr("s1mm_assets.resources.renderers.FONT_FOLDERS", (str(tmp_path),))
+
+    image = opened(draw(svg('<text x="20" y="60" font-size="40" font-family="Times">abc</text>'), renderers))
+
+    assert 200 < image.convert("L").histogram()[0] < 20_000
+    assert Renderers().versions()["resvg"] != before
+
+
+def test_svg_without_fonts_can_be_retried(
+    renderers: ChildRenderers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where no font is installed, a drawing with text says so; one without is drawn."""
+    monkeypatch.setattr("s1mm_assets.resources.renderers.FONT_FOLDERS", (str(tmp_path),))
+
+    missing = draw(svg('<text y="50">abc</text>'), renderers)
+
+    assert isinstance(missing, Refused)
+    assert missing.rejection is Rejection.RENDERER_MISSING
+    assert "apt-get install fonts" in missing.evidence
+    assert isinstance(draw(svg('<rect width="9" height="9"/>'), renderers), Picture)
+
+
+def test_svg_reaches_no_file(renderers: ChildRenderers, tmp_path: Path) -> None:
+    """Not even from within a picture that it holds."""
+    secret = tmp_path / "secret.png"
+    secret.write_bytes(opened_png())
+    inner = base64.b64encode(svg(f'<image width="200" height="100" href="{secret}"/>')).decode()
+    for kind in ("image/svg+xml", "image/png", "text/plain", ""):
+        data = svg(f'<image width="200" height="100" href="data:{kind};base64,{inner}"/>')
+
+        assert is_white_or_none(draw(data, renderers))
+
+
+def opened_png() -> bytes:
+    out = BytesIO()
+    Image.new("RGB", (200, 100), "black").save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("body", "reasons"),
+    [
+        (
+            "".join(f'<g id="g{n}"><use href="#g{n - 1}"/><use href="#g{n - 1}"/></g>' for n in range(1, 60))
+            + '<g id="g0"><rect width="9" height="9"/></g>',
+            {"timed_out", "out_of_memory", "image_unreadable"},
+        ),
+        (
+            '<filter id="f" x="-1e4" y="-1e4" width="1e5" height="1e5" filterUnits="userSpaceOnUse">'
+            + '<feGaussianBlur stdDeviation="3000"/><feTurbulence numOctaves="9999"/>' * 50
+            + '</filter><rect width="200" height="100" filter="url(#f)"/>',
+            {"timed_out", "out_of_memory", "image_unreadable", None},
+        ),
+        (
+            '<pattern id="p" width="1e-7" height="1e-7"><rect width="9" height="9"/></pattern>'
+            '<rect width="200" height="100" fill="url(#p)"/>',
+            {"timed_out", "out_of_memory", "image_unreadable", None},
+        ),
+        ('<rect id="a" mask="url(#m)"/><mask id="m"><use href="#a"/></mask>', {"image_unreadable", None}),
+    ],
+    ids=["use bomb", "filter", "pattern", "mask of itself"],
+)
+def test_hostile_svg_is_bounded(body: str, reasons: set[str | None]) -> None:
+    """Time and memory end for the child alone; the row says which did, or what it drew."""
+    small = Renderers(cpu_s=1, memory_mib=500).pictures()
+
+    picture = draw(svg(body), small)
+
+    assert (picture.rejection.value if isinstance(picture, Refused) else None) in reasons
     assert psutil.Process().children(recursive=True) == []
 
 
@@ -282,7 +466,7 @@ def test_versions_name_every_renderer_and_warn_of_missing_ones(monkeypatch: pyte
 
     versions = Renderers(ghostscript="no-such-gs", poppler=sys.executable).versions()
 
-    assert list(versions) == ["pillow", "pdfium", "poppler", "ghostscript"]
+    assert list(versions) == ["pillow", "pdfium", "poppler", "ghostscript", "resvg"]
     assert versions["ghostscript"] == MISSING
     assert all(versions[name][0].isdigit() for name in ("pillow", "pdfium"))
     [warning] = warnings

@@ -4,8 +4,33 @@ Belongs here: what a file really is, how large it is drawn, what may pass unchan
 not: child processes and clocks, which `Renderers` brings in.
 """
 
+from s1mm_assets.extraction.raster.bitmaps import encode
 from s1mm_assets.extraction.raster.formats import sniff
-from s1mm_assets.extraction.raster.pictures import Box, Page, Picture, RasterSettings, Refused, Renderers
-from s1mm_assets.extraction.raster.rasterize import rasterize
+from s1mm_assets.extraction.raster.pdf import draw
+from s1mm_assets.extraction.raster.pictures import (
+    Box,
+    Drawing,
+    FigureFile,
+    Page,
+    Picture,
+    RasterSettings,
+    Refused,
+    Renderers,
+)
+from s1mm_assets.extraction.raster.rasterize import rasterize, rasterize_all
 
-__all__ = ["Box", "Page", "Picture", "RasterSettings", "Refused", "Renderers", "rasterize", "sniff"]
+__all__ = [
+    "Box",
+    "Drawing",
+    "FigureFile",
+    "Page",
+    "Picture",
+    "RasterSettings",
+    "Refused",
+    "Renderers",
+    "draw",
+    "encode",
+    "rasterize",
+    "rasterize_all",
+    "sniff",
+]

@@ -126,21 +126,23 @@ def _stretched(samples: NDArray[np.float64]) -> NDArray[np.uint8]:
     return stretched
 
 
-def encode_ppm(
-    ppm: bytes,
+def encode_drawn(
+    drawn: bytes,
     size_px: tuple[int, int],
-    renderer: Literal["poppler", "ghostscript"],
+    renderer: Literal["poppler", "ghostscript", "resvg"],
     settings: RasterSettings,
 ) -> Picture | Refused:
-    """Encode what a child process drew, brought to `size_px`."""
+    """Encode the PPM or PNG image that a child process drew, brought to `size_px`."""
     try:
-        image: Image.Image = Image.open(BytesIO(ppm), formats=["PPM"])
+        image: Image.Image = Image.open(BytesIO(drawn), formats=["PPM", "PNG"])
         if max(image.size) > settings.max_side_px:
-            drawn = f"{renderer}: drew {image.width} x {image.height} pixels"
-            return Refused(Rejection.IMAGE_TOO_LARGE, drawn)
+            evidence = f"{renderer}: drew {image.width} x {image.height} pixels"
+            return Refused(Rejection.IMAGE_TOO_LARGE, evidence)
         image.load()
-    except (OSError, ValueError, Image.DecompressionBombError):
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return Refused(Rejection.IMAGE_UNREADABLE, f"{renderer}: drew nothing")
+    if image.mode not in ("L", "RGB"):
+        image = image.convert("RGB")
     if image.size != size_px:
         image = image.resize(size_px, Image.Resampling.LANCZOS)
     return encode(image, "png", renderer, settings)
@@ -149,7 +151,7 @@ def encode_ppm(
 def encode(
     image: Image.Image,
     image_format: Literal["png", "jpeg"],
-    renderer: Literal["pillow", "pdfium", "poppler", "ghostscript"],
+    renderer: Literal["pillow", "pdfium", "poppler", "ghostscript", "resvg"],
     settings: RasterSettings,
 ) -> Picture:
     """Encode an RGB or L image: no larger than the limit, grey where it is grey, and no metadata."""

@@ -7,7 +7,7 @@ import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 from PIL import Image
 
-from s1mm_assets.extraction.raster.bitmaps import encode, encode_ppm
+from s1mm_assets.extraction.raster.bitmaps import encode, encode_drawn
 from s1mm_assets.extraction.raster.pictures import Picture, RasterSettings, Refused, Renderers
 from s1mm_assets.tables import Rejection
 
@@ -40,7 +40,8 @@ def _by_pdfium(
     try:
         if not 0 <= page < len(document):
             return Refused(Rejection.IMAGE_UNREADABLE, f"pdfium: page {page} of {len(document)}, from 0")
-        image = _draw(document[page], is_time_up, settings)
+        displayed = document[page]
+        image = draw(displayed, settings.size_px(*displayed.get_size()), is_time_up)
     except pdfium.PdfiumError as error:
         return Refused(Rejection.IMAGE_UNREADABLE, f"pdfium: {error}")
     finally:
@@ -50,18 +51,38 @@ def _by_pdfium(
     return encode(image, "png", "pdfium", settings)
 
 
-def _draw(
-    page: pdfium.PdfPage, is_time_up: Callable[[], bool], settings: RasterSettings
+def draw(
+    page: pdfium.PdfPage,
+    size_px: tuple[int, int],
+    is_time_up: Callable[[], bool],
+    *,
+    page_px: tuple[int, int] | None = None,
+    offset_px: tuple[int, int] = (0, 0),
+    with_annotations: bool = True,
 ) -> Image.Image | None:
-    """Draw step by step, asking between steps whether to go on; None if time was up."""
-    width, height = settings.size_px(*page.get_size())
-    bitmap = pdfium.PdfBitmap.new_native(width, height, pdfium_c.FPDFBitmap_BGR)
-    bitmap.fill_rect((255, 255, 255, 255), 0, 0, width, height)
+    """Draw a page, or a window of it, on white, asking between steps whether to go on.
+
+    Args:
+        page: As displayed: within its crop box, and turned.
+        size_px: Width and height of the picture.
+        is_time_up: Says when to stop.
+        page_px: Width and height of the whole page at this resolution; None is `size_px`.
+        offset_px: Where on the page the picture begins.
+        with_annotations: Links have frames, which are no part of a figure in the running text.
+
+    Returns:
+        The picture in RGB; None if time was up.
+
+    Raises:
+        pdfium.PdfiumError: It cannot be drawn.
+    """
+    bitmap = pdfium.PdfBitmap.new_native(*size_px, pdfium_c.FPDFBitmap_BGR)
+    bitmap.fill_rect((255, 255, 255, 255), 0, 0, *size_px)
     pause = pdfium_c.IFSDK_PAUSE(version=1)
     pdfium.internal.set_callback(pause, "NeedToPauseNow", lambda _: int(is_time_up()))
-    status = pdfium_c.FPDF_RenderPageBitmap_Start(
-        bitmap, page, 0, 0, width, height, 0, pdfium_c.FPDF_ANNOT, ctypes.byref(pause)
-    )
+    place = (-offset_px[0], -offset_px[1], *(page_px or size_px))
+    flags = pdfium_c.FPDF_ANNOT if with_annotations else 0
+    status = pdfium_c.FPDF_RenderPageBitmap_Start(bitmap, page, *place, 0, flags, ctypes.byref(pause))
     pdfium_c.FPDF_RenderPage_Close(page)
     if status == pdfium_c.FPDF_RENDER_TOBECONTINUED:
         return None
@@ -78,4 +99,4 @@ def _by_second_renderer(
     if isinstance(drawn, Refused):
         return drawn
     size = settings.size_px(drawn.width_pt, drawn.height_pt)
-    return encode_ppm(drawn.ppm, size, "poppler", settings)
+    return encode_drawn(drawn.ppm, size, "poppler", settings)

@@ -1,6 +1,6 @@
 """What goes into rasterizing and comes out: the picture, the refusal, the settings, what is handed in."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Literal, Protocol
@@ -11,6 +11,15 @@ POINTS_PER_INCH = 72.0
 
 
 @dataclass(frozen=True, slots=True)
+class FigureFile:
+    """A file that is to become a picture."""
+
+    data: bytes
+    name: str  # evidence only: the format is read from the bytes
+    page: int | None = None  # of a PDF, 0-based; None is the first. Other formats give their first
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
     """An image as it is released."""
 
@@ -18,7 +27,7 @@ class Picture:
     image_format: Literal["png", "jpeg"]
     width_px: int
     height_px: int
-    renderer: Literal["none", "pillow", "pdfium", "poppler", "ghostscript"]  # none: the source's own bytes
+    renderer: Literal["none", "pillow", "pdfium", "poppler", "ghostscript", "resvg"]  # none: as it came
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +91,16 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True)
+class Drawing:
+    """A PostScript program, and what is wanted of it: its first page within a box."""
+
+    code: bytes
+    box: Box
+    size_px: tuple[int, int]
+    dpi: float
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """A rendered PDF page: a PPM image, and the size that the page says it has."""
 
@@ -93,14 +112,20 @@ class Page:
 class Renderers(Protocol):
     """The renderers that need a child process or a clock. Each call is bounded in time, memory and output."""
 
-    def postscript(self, data: bytes, box: Box, size_px: tuple[int, int], dpi: float) -> bytes | Refused:
-        """Draw the first page within `box`, on white; return a PPM image of exactly `size_px`."""
+    def postscript(self, drawings: Sequence[Drawing]) -> Iterator[bytes | Refused]:
+        """Yield for each drawing, in order, its page on white: a PPM image of exactly its size.
+
+        What is drawn of one does not depend on the others.
+        """
 
     def postscript_ink(self, data: bytes) -> Box | Refused:
         """Return the box around what the first page draws, for files that do not say."""
 
     def pdf_second_try(self, data: bytes, page: int, long_side_px: int) -> Page | Refused:
         """Render one page (0-based) that pdfium refused, its long side `long_side_px` pixels."""
+
+    def svg(self, markup: bytes) -> bytes | Refused:
+        """Draw SVG that names no other file, in the size that it states, on white; return a PNG image."""
 
     def stopwatch(self) -> Callable[[], bool]:
         """Start to count the CPU time of one figure; the function returned says whether it is used up."""

@@ -2,10 +2,18 @@
 
 import re
 import struct
+from collections.abc import Sequence
 from math import isfinite
 
-from s1mm_assets.extraction.raster.bitmaps import encode_ppm
-from s1mm_assets.extraction.raster.pictures import Box, Picture, RasterSettings, Refused, Renderers
+from s1mm_assets.extraction.raster.bitmaps import encode_drawn
+from s1mm_assets.extraction.raster.pictures import (
+    Box,
+    Drawing,
+    Picture,
+    RasterSettings,
+    Refused,
+    Renderers,
+)
 from s1mm_assets.tables import Rejection
 
 _DOS_MAGIC = b"\xc5\xd0\xd3\xc6"
@@ -15,8 +23,18 @@ _LARGEST_PT = 14400.0  # 200 inches, the largest page that PDF knows; boxes beyo
 _HIRES_SLACK_PT = 2.0
 
 
-def rasterize_postscript(data: bytes, renderers: Renderers, settings: RasterSettings) -> Picture | Refused:
-    """Return the first page, cropped to its bounding box, else to its ink."""
+def rasterize_postscript(
+    files: Sequence[bytes], renderers: Renderers, settings: RasterSettings
+) -> list[Picture | Refused]:
+    """Return of each file the first page, cropped to its bounding box, else to its ink."""
+    wanted = [_drawing(data, renderers, settings) for data in files]
+    drawings = [each for each in wanted if isinstance(each, Drawing)]
+    drawn = zip(renderers.postscript(drawings), drawings, strict=True)  # one page at a time is in memory
+    pictures = iter([_encoded(page, drawing, settings) for page, drawing in drawn])
+    return [each if isinstance(each, Refused) else next(pictures) for each in wanted]
+
+
+def _drawing(data: bytes, renderers: Renderers, settings: RasterSettings) -> Drawing | Refused:
     code = without_preview(data)
     box = bounding_box(code) or renderers.postscript_ink(code)
     if isinstance(box, Refused):
@@ -24,10 +42,13 @@ def rasterize_postscript(data: bytes, renderers: Renderers, settings: RasterSett
     if box.width_pt <= 0 or box.height_pt <= 0:
         return Refused(Rejection.IMAGE_UNREADABLE, "PostScript: draws nothing")
     size = settings.size_px(box.width_pt, box.height_pt)
-    drawn = renderers.postscript(code, box, size, settings.dpi(box.width_pt, box.height_pt))
+    return Drawing(code, box, size, settings.dpi(box.width_pt, box.height_pt))
+
+
+def _encoded(drawn: bytes | Refused, wanted: Drawing, settings: RasterSettings) -> Picture | Refused:
     if isinstance(drawn, Refused):
         return drawn
-    return encode_ppm(drawn, size, "ghostscript", settings)
+    return encode_drawn(drawn, wanted.size_px, "ghostscript", settings)
 
 
 def without_preview(data: bytes) -> bytes:

@@ -1,14 +1,23 @@
 """Figure files written by hand, and renderers that answer as told."""
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
 
 from PIL import Image
 
-from s1mm_assets.extraction.raster import Box, Page, Picture, RasterSettings, Refused, Renderers, rasterize
+from s1mm_assets.extraction.raster import (
+    Box,
+    Drawing,
+    Page,
+    Picture,
+    RasterSettings,
+    Refused,
+    Renderers,
+    rasterize,
+)
 from s1mm_assets.tables import Rejection
 
 RED_RECTANGLE = b"1 0 0 rg 20 20 100 60 re f"
@@ -96,9 +105,10 @@ class ToldRenderers:
     is_time_up: bool = False
     asked: list[tuple[Any, ...]] = field(default_factory=list)
 
-    def postscript(self, data: bytes, box: Box, size_px: tuple[int, int], dpi: float) -> bytes | Refused:
-        self.asked.append(("postscript", data, box, size_px, dpi))
-        return self.refusal or self.drawing or _dotted(size_px)
+    def postscript(self, drawings: Sequence[Drawing]) -> Iterator[bytes | Refused]:
+        for each in drawings:
+            self.asked.append(("postscript", each.code, each.box, each.size_px, each.dpi))
+            yield self.refusal or self.drawing or _dotted(each.size_px)
 
     def postscript_ink(self, data: bytes) -> Box | Refused:
         self.asked.append(("postscript_ink", data))
@@ -107,6 +117,10 @@ class ToldRenderers:
     def pdf_second_try(self, data: bytes, page: int, long_side_px: int) -> Page | Refused:
         self.asked.append(("pdf_second_try", data, page, long_side_px))
         return self.refusal or Page(_dotted((long_side_px, long_side_px // 2)), width_pt=200, height_pt=100)
+
+    def svg(self, markup: bytes) -> bytes | Refused:
+        self.asked.append(("svg", markup))
+        return self.refusal or self.drawing or _dotted((64, 32))
 
     def stopwatch(self) -> Callable[[], bool]:
         return lambda: self.is_time_up

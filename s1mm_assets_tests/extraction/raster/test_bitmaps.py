@@ -212,6 +212,47 @@ def test_the_first_frame_counts(image_format: str) -> None:
     assert opened(picture).convert("RGB").getpixel((3, 3)) == (255, 0, 0)
 
 
+@pytest.mark.parametrize(
+    ("mode", "colour"), [("CMYK", (0, 255, 255, 0)), ("LAB", (136, 208, 195)), ("YCbCr", (76, 85, 255))]
+)
+@pytest.mark.parametrize("side_px", [2048, 8])
+def test_tiff_in_other_colours_becomes_rgb(mode: str, colour: tuple[int, ...], side_px: int) -> None:
+    """Inks, CIELAB and luminance with chrominance: red stays red."""
+    out = BytesIO()
+    Image.new(mode, (16, 16), colour).save(out, "TIFF")
+
+    red, green, blue = pixel(
+        opened(draw(out.getvalue(), settings=RasterSettings(max_side_px=side_px))), (3, 3)
+    )
+
+    assert red > 230
+    assert max(green, blue) < 40
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate", "packbits"])
+def test_sixteen_bit_tiff_loses_its_low_byte(compression: str | None) -> None:
+    """As microscopes write it, grey and in colour alike."""
+    out = BytesIO()
+    Image.fromarray(np.full((4, 4), 0x80FF, dtype=np.uint16)).save(out, "TIFF", compression=compression)
+
+    assert opened(draw(out.getvalue())).getpixel((0, 0)) == 0x80
+
+
+def test_a_transparent_gif_stands_on_white() -> None:
+    """Also where it moves: its first frame."""
+    frames = [Image.new("P", (20, 20), 0) for _ in range(2)]
+    for frame in frames:
+        frame.putpalette([0, 0, 0, 255, 0, 0])
+        frame.paste(1, (0, 0, 10, 10))
+    frames[1].paste(1, (0, 0, 20, 20))
+    out = BytesIO()
+    frames[0].save(out, "GIF", save_all=True, append_images=frames[1:], transparency=0, disposal=2)
+
+    image = opened(draw(out.getvalue())).convert("RGB")
+
+    assert (image.getpixel((3, 3)), image.getpixel((15, 15))) == ((255, 0, 0), (255, 255, 255))
+
+
 def test_grey_pictures_are_stored_as_grey() -> None:
     """A drawing in black and white needs one channel; one coloured pixel brings back all three."""
     image = Image.new("RGB", (300, 300), "white")
@@ -328,4 +369,4 @@ def test_damage_never_raises(source: bytes, at: float, put: bytes, cut: int) -> 
             warnings.simplefilter("ignore")  # a JPEG may pass with EXIF data that Pillow complains of
             opened(once)
     else:
-        assert "0x" not in once.evidence
+        assert " at 0x" not in once.evidence

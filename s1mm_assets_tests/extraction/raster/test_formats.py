@@ -41,7 +41,7 @@ def test_any_bytes_have_a_format(data: bytes) -> None:
     assert sniff(data) in {"png", "jpeg", "gif", "bmp", "tiff", "pdf", "postscript", "svg", "unknown"}
 
 
-@pytest.mark.parametrize("data", [b"<svg/>", b"<html>404</html>", b"II*", b"\x93NUMPY"])
+@pytest.mark.parametrize("data", [b"<html>404</html>", b"II*", b"\x93NUMPY"])
 def test_what_is_no_image_is_unsupported(data: bytes) -> None:
     """The refusal names the file."""
     picture = draw(data)

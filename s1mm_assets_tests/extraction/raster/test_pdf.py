@@ -49,6 +49,28 @@ def test_a_turned_page_is_turned() -> None:
     assert opened(draw(pdf(page=b"/Rotate 90"))).size == (512, 1024)
 
 
+@pytest.mark.parametrize(("turn", "corner"), [(0, (0, 1)), (90, (0, 0)), (180, (1, 0)), (270, (1, 1))])
+def test_a_crop_box_turns_with_its_page(turn: int, corner: tuple[int, int]) -> None:
+    """Red is the lower left corner of what is left of the page; turned clockwise, the upper left one."""
+    image = opened(draw(pdf(page=b"/CropBox[100 60 200 100]/Rotate %d" % turn)))
+
+    assert (image.width > image.height) == (turn in (0, 180))
+    corners = {
+        (x, y): (9 + x * (image.width - 18), 9 + y * (image.height - 18)) for x in (0, 1) for y in (0, 1)
+    }
+    assert [where for where, at in corners.items() if pixel(image, at) == RED] == [corner]
+
+
+@pytest.mark.parametrize("font", [b"Helvetica", b"Times-Roman", b"Symbol", b"NoSuchFont"])
+def test_fonts_that_are_not_embedded_are_replaced(font: bytes) -> None:
+    """Text is drawn, and whatever fonts are installed, from those that pdfium brings along."""
+    resources = b"/Resources<</Font<</F<</Type/Font/Subtype/Type1/BaseFont/" + font + b">>>>>>"
+
+    image = opened(draw(pdf(b"BT /F 40 Tf 20 30 Td (abc) Tj ET", page=resources)))
+
+    assert 1000 < image.convert("L").histogram()[0] < 100_000
+
+
 def test_transparent_ink_mixes_with_white() -> None:
     """Alpha in a drawing is composed on paper, not on black."""
     translucent = b"/Resources<</ExtGState<</G<</ca 0.5>>>>>>"
