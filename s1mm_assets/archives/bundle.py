@@ -24,13 +24,19 @@ from s1mm_assets.archives.sniff import (
 from s1mm_assets.tables import Rejection
 
 EARLIEST, LATEST = date(1985, 1, 1), date(2037, 12, 31)  # outside lie clocks that were not set
-DELIVERY_SUFFIXES = (".tar.gz", ".tgz", ".gz", ".tar", ".zip", ".meca", ".pdf")
+DELIVERY_SUFFIXES = (".tar.gz", ".tgz", ".gz", ".tar", ".zip", ".meca", ".pdf", ".nxml", ".xml")
 NESTED_SUFFIXES = (".tar.gz", ".tgz", ".tar", ".zip")
 ANCILLARY = "anc/"  # arXiv: files beside the paper, not of it
 MAC_NAMES = frozenset({"__MACOSX", ".DS_Store"})
 MAX_WARNINGS = 50
 JATS_MARK = re.compile(rb"<(?:\w+:)?article[\s>]")
-LONE_EXTENSIONS = {Form.PDF: "pdf", Form.POSTSCRIPT: "ps", Form.HTML: "html", Form.DVI: "dvi"}
+LONE_EXTENSIONS = {
+    Form.PDF: "pdf",
+    Form.POSTSCRIPT: "ps",
+    Form.HTML: "html",
+    Form.DVI: "dvi",
+    Form.JATS: "xml",
+}
 FORM_REJECTION = {Form.HTML: Rejection.HTML, Form.POSTSCRIPT: Rejection.POSTSCRIPT}
 
 
@@ -42,6 +48,7 @@ class Kind(StrEnum):
     POSTSCRIPT = "postscript"
     HTML = "html"
     MECA = "meca"
+    JATS = "jats"  # an article in XML, alone or with its images and its PDF, without a manifest
     UNKNOWN = "unknown"
 
 
@@ -88,7 +95,7 @@ def open_bundle(data: bytes, name: str = "", limits: Limits = Limits()) -> Bundl
     `warnings` tells of each case.
 
     Args:
-        data: The delivery: tar.gz, tar, one gzipped file, PDF, PostScript, HTML, zip, or anything else.
+        data: The delivery: tar.gz, tar, one gzipped file, PDF, JATS, PostScript, HTML, zip, or anything else.
         name: File name or id, after which the member is named where there is but one file without a name:
             "2301.00001.gz" → "2301.00001.tex".
         limits: What it may be, packed and unpacked.
@@ -261,7 +268,7 @@ Verdict = tuple[Kind, Rejection | None, str | None]
 
 
 def _classify(members: dict[str, bytes], forms: dict[str, Form]) -> Verdict:
-    """Say what the members are together: a withdrawal, a MECA package, TeX, or a single document."""
+    """Say what the members are together: a withdrawal, a MECA or JATS package, TeX, or a single document."""
     paper = {path: form for path, form in forms.items() if not path.startswith(ANCILLARY)}
     tex = [path for path, form in paper.items() if is_tex(path, members[path], form)]
     texts = tex or [path for path, form in paper.items() if form is Form.TEXT]
@@ -271,8 +278,13 @@ def _classify(members: dict[str, bytes], forms: dict[str, Form]) -> Verdict:
         return Kind.UNKNOWN, Rejection.WITHDRAWN, " ".join(words)
     if _is_meca(members):  # before TeX, which may be among its supplements
         return Kind.MECA, None, None
+    articles = [path for path, form in paper.items() if form is Form.JATS]
+    if any(b"<body" in members[path] for path in articles):  # before TeX too: it is a supplement there
+        return Kind.JATS, None, None
     if tex:
         return Kind.LATEX, None, None
+    if articles:
+        return Kind.JATS, None, None
     for form, kind in ((Form.HTML, Kind.HTML), (Form.POSTSCRIPT, Kind.POSTSCRIPT)):
         found = [path for path, each in paper.items() if each is form]
         if found:

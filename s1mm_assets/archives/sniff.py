@@ -27,6 +27,7 @@ class Form(StrEnum):
     HTML = "html"
     IMAGE = "image"
     DVI = "dvi"
+    JATS = "jats"
     TEXT = "text"
     BINARY = "binary"
 
@@ -49,12 +50,18 @@ MAGIC: tuple[tuple[bytes, Form], ...] = (
     (b"GIF89a", Form.IMAGE),
     (b"II*\0", Form.IMAGE),  # TIFF
     (b"MM\0*", Form.IMAGE),
+    (b"II+\0", Form.IMAGE),  # BigTIFF
+    (b"MM\0+", Form.IMAGE),
     (b"\0\0\0\x0cjP  ", Form.IMAGE),  # JPEG 2000
     (b"\xf7\x02", Form.DVI),
 )
 PRINTER_PRELUDE = b"\x1b%-12345X"
 POSTSCRIPT_MARK = re.compile(rb"[\x04\s]*%!(?:PS|[ \t]*(?:[\r\n]|\Z))")  # not "%!TeX root = …"
 HTML_MARK = re.compile(rb"<(?:!doctype\s+html|html|head|body|title|h[1-6]|table|p|a\s|center|meta)\b", re.I)
+UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+FIRST_TAG = re.compile(rb"<(?:[A-Za-z_][\w.-]{0,40}:)?([A-Za-z_][\w.-]{0,40})")
+JATS_ROOTS = frozenset({b"article", b"pmc-articleset"})
+JATS_MARK = re.compile(rb"<(?:[A-Za-z_][\w.-]{0,40}:)?(?:front|front-stub|article-meta|journal-meta)[\s/>]")
 SVG_MARK = re.compile(rb"<svg[\s>]")
 IMAGE_EXTENSIONS = frozenset(
     {"eps", "epsf", "epsi", "ps", "pdf", "png", "jpg", "jpeg", "gif", "tif", "tiff", "bmp", "svg", "wmf"}
@@ -110,6 +117,8 @@ def _form_of_text(data: bytes) -> Form:
     opening = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if not opening and not data[:TEXT_BYTES].strip():
         return Form.EMPTY
+    if opening.startswith((b"<", *UTF16_MARKS)) and is_jats(data):  # before HTML: it has <title> and <p> too
+        return Form.JATS
     if opening.startswith(b"<"):
         if SVG_MARK.search(head):
             return Form.IMAGE
@@ -119,9 +128,32 @@ def _form_of_text(data: bytes) -> Form:
     return Form.TEXT
 
 
+def is_jats(data: bytes) -> bool:
+    """Whether this is an article in JATS or its forerunner, NLM: by its first tag and its front matter.
+
+    XHTML and DocBook know an `article` too, but no `front`.
+    """
+    head = _without_comments(data[:TEXT_BYTES].replace(b"\0", b""))  # zeros: of UTF-16
+    first = FIRST_TAG.search(head)
+    return first is not None and first[1] in JATS_ROOTS and JATS_MARK.search(head, first.end()) is not None
+
+
+def _without_comments(head: bytes) -> bytes:
+    """Drop comments, in which anything may stand before the first tag."""
+    pieces = []
+    at = 0
+    while (opening := head.find(b"<!--", at)) >= 0:
+        closing = head.find(b"-->", opening)
+        if closing < 0:
+            break
+        pieces.append(head[at:opening])
+        at = closing + 3
+    return b"".join([*pieces, head[at:]])
+
+
 def _is_binary(head: bytes) -> bool:
     """Whether this is no text in any encoding; UTF-16 has a mark, and no other text holds NULs."""
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if head.startswith(UTF16_MARKS):
         return False
     return b"\0" in head or len(head.translate(None, TEXT_BYTE_VALUES)) * 20 > len(head)
 

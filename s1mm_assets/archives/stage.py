@@ -12,7 +12,7 @@ from s1mm_assets.archives.limits import MIB, Limits
 from s1mm_assets.stages import Failed, MapItems, ShardReader, ShardWriter, SourceUnavailable, Stage, Unread
 from s1mm_assets.tables import ENVIRONMENT_CAUSED, Archive, Metadata, Rejection, frame_of
 
-VERSION = "1"
+VERSION = "2"
 """Raised when the same delivery would be recorded otherwise than before."""
 
 HASHED_BYTES = 64 * MIB  # read at a time of a delivery that is too large to be opened
@@ -160,7 +160,7 @@ def rejection_rate(archives: pl.DataFrame) -> float:
     """Return the share of delivered archives in which no LaTeX figure could be sought, from 0 to 1.
 
     Counted are rejections that lie in the archive: corrupt, truncated, empty, html, no_images … Not counted:
-    withdrawn papers and papers that came as PDF or MECA, which are reported apart, and rejections that the
+    withdrawn papers and papers that came as PDF, MECA or JATS, which are reported apart, and rejections that the
     environment caused. The paper that this follows gives about 0.2 for arXiv. 0 where nothing was delivered.
 
     Args:
@@ -170,7 +170,7 @@ def rejection_rate(archives: pl.DataFrame) -> float:
     is_counted = (
         pl.col("rejection").is_not_null()
         & ~pl.col("rejection").is_in(sorted(apart))
-        & ~pl.col("kind").is_in([Kind.PDF.value, Kind.MECA.value])
+        & ~pl.col("kind").is_in([Kind.PDF.value, Kind.MECA.value, Kind.JATS.value])
     )
     return archives.filter(is_counted).height / archives.height if archives.height else 0.0
 

@@ -41,6 +41,19 @@ MECA = {
     "content/1.pdf": PDF,
     "content/F1.tif": b"II*\0" + b"\0" * 40,
 }
+JATS = (
+    b"<?xml version='1.0'?>\n<!-- a <p> --><!DOCTYPE article PUBLIC '-//NLM//DTD JATS' 'a.dtd'>\n"
+    b"<article xmlns:xlink='x'><front><article-meta><title>T</title></article-meta></front>"
+    b"<body><p>a</p></body></article>"
+)
+BARE_JATS = JATS[JATS.index(b"<article") :]  # as HighWire has it
+NLM_META = b"<article><front><journal-meta/></front></article>"
+PACKAGE = {
+    "P.1/P.1.xml": JATS,
+    "P.1/f1.jpg": b"\xff\xd8\xff",
+    "P.1/f1.gif": b"GIF89a",
+    "P.1/f2.tif": b"MM\0*\0",
+}
 STUB = b"%auto-ignore\nThis paper has been withdrawn by the author due to an error in \\S 3.\n"
 JATS_DEFECT = b"<?xml version='1.0'?><collaborationauthorlist/>"
 
@@ -82,6 +95,45 @@ def brief(value: object) -> str | None:
         (gz(b"<!-- a --> <h1>T</h1>"), "x.html.gz", Kind.HTML, Rejection.HTML, ["x.html"]),
         (tar_gz({"i.htm": b"<html>", "a.png": PNG}), "x", Kind.HTML, Rejection.HTML, ["i.htm", "a.png"]),
         (zipped(MECA | {"content/s.tex": TEX}), "x.meca", Kind.MECA, None, [*MECA, "content/s.tex"]),
+        (JATS, "x.xml", Kind.JATS, None, ["x.xml"]),
+        (BARE_JATS, "x.nxml", Kind.JATS, None, ["x.xml"]),
+        (gz(b" " + JATS), "PMC1.1.xml.gz", Kind.JATS, None, ["PMC1.1.xml"]),
+        (b"\xef\xbb\xbf" + JATS, "x", Kind.JATS, None, ["x.xml"]),
+        (JATS.decode().encode("utf-16"), "x", Kind.JATS, None, ["x.xml"]),
+        (
+            BARE_JATS.replace(b"article", b"j:article").replace(b"<front", b"<j:front"),
+            "x",
+            Kind.JATS,
+            None,
+            ["x.xml"],
+        ),
+        (b"<pmc-articleset>" + BARE_JATS, "x", Kind.JATS, None, ["x.xml"]),
+        (zipped(PACKAGE), "P.1.zip", Kind.JATS, None, [*PACKAGE]),
+        (
+            tar(PACKAGE | {"P.1/P.1.pdf": PDF, "P.1/s.pdf": PDF}),
+            "P",
+            Kind.JATS,
+            None,
+            [*PACKAGE, "P.1/P.1.pdf", "P.1/s.pdf"],
+        ),
+        (tar_gz(PACKAGE | {"P.1/s.tex": TEX}), "P", Kind.JATS, None, [*PACKAGE, "P.1/s.tex"]),
+        (tar_gz(PAPER | {"meta.xml": NLM_META}), "x", Kind.LATEX, None, [*PAPER, "meta.xml"]),
+        (tar_gz({"meta.xml": NLM_META}), "x", Kind.JATS, None, ["meta.xml"]),
+        (tar_gz({"x.pdf": PDF, "anc/x.xml": JATS}), "x", Kind.PDF, None, ["x.pdf", "anc/x.xml"]),
+        (
+            b"<article><info><title>DocBook</title></info></article>",
+            "x.xml",
+            Kind.HTML,
+            Rejection.HTML,
+            ["x.html"],
+        ),
+        (
+            tar_gz({"l.xml": b"<?xml version='1.0'?><book><front/></book>"}),
+            "x",
+            Kind.UNKNOWN,
+            Rejection.NO_TEX,
+            ["l.xml"],
+        ),
         (tar_gz({"l.xml": JATS_DEFECT}), "x", Kind.UNKNOWN, Rejection.NO_TEX, ["l.xml"]),
         (gz(b"\xf7\x02" + b"\0" * 20), "x.gz", Kind.UNKNOWN, Rejection.NO_TEX, ["x.dvi"]),
         (gz(STUB), "x.gz", Kind.UNKNOWN, Rejection.WITHDRAWN, ["x.tex"]),
@@ -307,6 +359,20 @@ def test_images_are_counted_by_content_and_names_fill_in() -> None:
     assert open_bundle(tar_gz(members)).n_images == 6
 
 
+def test_images_of_every_kind_that_publishers_send_are_counted() -> None:
+    """TIFF in both byte orders, BigTIFF, JPEG without an extension, GIF; not the XML or a spreadsheet."""
+    images = {
+        "a.tif": b"II*\0",
+        "b.tif": b"MM\0*",
+        "c.tif": b"II+\0",
+        "d_fig1": b"\xff\xd8\xff",
+        "e.gif": b"GIF89a",
+    }
+
+    assert open_bundle(zipped(MECA | images)).n_images == 7  # with its own TIFF and its PDF
+    assert open_bundle(tar(images | {"p.xml": JATS, "t.xlsx": b"\0\1"})).n_images == 5
+
+
 def test_auto_ignore_inside_a_living_paper_withdraws_nothing() -> None:
     """arXiv marks files that are not to be run on their own in the same way."""
     beside = open_bundle(tar_gz({**PAPER, "sec.tex": b"%auto-ignore\n\\section{One}"}))
@@ -453,6 +519,7 @@ def test_the_newest_date_is_that_of_a_clock_that_was_set(data: bytes, expected: 
 # --- any bytes ---------------------------------------------------------------------------------------------
 
 SEEDS = [tar_gz(PAPER), tar(PAPER), zipped(PAPER), zipped(MECA), gz(TEX), PDF, DEEP, gz(zipped(PAPER))]
+SEEDS += [JATS, zipped(PACKAGE)]
 SEEDS.append(tar({"x" * 150 + ".tex": TEX, "b.png": PNG}, format=tarfile.PAX_FORMAT))
 
 

@@ -4,12 +4,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from s1mm_assets.archives import open_bundle
 from s1mm_assets.archives.local import (
     MetadataError,
     is_delivery,
     metadata_of,
     paper_id_of,
+    papers_in,
     read_records,
+    tar_length,
+    tar_pieces,
     unique_ids,
     year_of_record,
 )
@@ -25,6 +29,8 @@ from s1mm_assets.archives.local import (
         ("x.tar", "x"),
         ("x.zip", "x"),
         ("x.meca", "x"),
+        ("PMC1.1.xml", "PMC1.1"),
+        ("x.nxml", "x"),
         ("x.y.pdf", "x.y"),
         ("1008.9000.ps.gz", "1008.9000.ps"),
         ("hep-ph0001001.gz", "hep-ph/0001001"),
@@ -63,10 +69,71 @@ def test_ids_are_unique_whatever_the_names(paths: set[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["metadata.jsonl", "README.md", "._x.pdf", ".cache/x.pdf", "__MACOSX/x.gz", "x.tex"]
+    "path",
+    [
+        *("metadata.jsonl", "README.md", "._x.pdf", ".cache/x.pdf", "__MACOSX/x.gz", "x.tex"),
+        *("manifest.xml", "a/Transfer.xml", "directives.xml"),
+    ],
 )
 def test_other_files_are_no_deliveries(path: str) -> None:
     assert not is_delivery(path)
+
+
+def test_a_folder_of_loose_files_is_one_paper() -> None:
+    """PMC's folders, an unpacked MECA package and Springer's layout are papers; what lies in them is none."""
+    folders = {
+        "pmc/PMC1.1/": ["PMC1.1.json", "PMC1.1.pdf", "PMC1.1.txt", "PMC1.1.xml", "f1.jpg", "supp.zip"],
+        "m/f4db/": ["content/1.pdf", "content/1.xml", "content/1_fig1.tif", "manifest.xml", "transfer.xml"],
+        "text/PMC2.1/": ["PMC2.1.pdf", "PMC2.1.xml"],
+        "s/": ["41467.nxml", "MediaObjects/41467_Fig1_HTML.png", "metadata.jsonl"],
+    }
+    files = [folder + name for folder, names in folders.items() for name in names]
+    lone = [
+        "a.pdf",
+        "b/c.tar.gz",
+        "pmc/d.xml",
+        "two/1.xml",
+        "two/2.xml",
+        "two/f.jpg",
+        "bare/e.xml",
+        "bare/e.pdf",
+        "bare/other.pdf",
+    ]
+
+    found = papers_in([*files, *lone, "two/x.txt", "s/.hidden/y.xml", "pmc/PMC1.1/._f1.jpg"])
+
+    papers = {folder: [folder + name for name in names] for folder, names in folders.items()}
+    papers["s/"].remove("s/metadata.jsonl")
+    assert found == papers | {path: [path] for path in lone if not path.endswith(".jpg")}
+    assert unique_ids(found)["pmc/PMC1.1/"] == "PMC1.1"
+    assert found == papers_in(reversed([*files, *lone]))
+
+
+def test_the_whole_folder_is_never_one_paper() -> None:
+    """One XML and one image at the top are two files among papers to come."""
+    assert papers_in(["a.xml", "b.jpg", "manifest.xml"]) == {"a.xml": ["a.xml"]}
+
+
+@settings(deadline=None)
+@given(
+    st.dictionaries(
+        st.text(st.characters(codec="utf-8", exclude_characters="\0/\\"), min_size=1, max_size=150).filter(
+            lambda name: not name.startswith("._") and name not in (".", "..", "__MACOSX", ".DS_Store")
+        ),
+        st.binary(max_size=1500),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_loose_files_make_a_tar(files: dict[str, bytes]) -> None:
+    """The pieces are a sound tar of the length foretold, and the same each time."""
+    sizes = {name: len(content) for name, content in sorted(files.items())}
+    pieces = list(tar_pieces(sizes.items()))
+    whole = b"".join(files[piece] if isinstance(piece, str) else piece for piece in pieces)
+
+    assert len(whole) == tar_length(sizes)
+    assert open_bundle(whole).members == (files if any(files.values()) else {})
+    assert pieces == list(tar_pieces(sizes.items()))
 
 
 def test_records_fill_in_what_a_folder_knows() -> None:

@@ -14,21 +14,21 @@ from s1mm_assets.archives.arxiv import parse_id
 from s1mm_assets.archives.local import (
     METADATA_FILE,
     Record,
-    is_delivery,
     metadata_of,
+    papers_in,
     read_records,
     unique_ids,
     year_of_record,
 )
 from s1mm_assets.partitions import YEARS
 from s1mm_assets.resources.sources import Chunk
-from s1mm_assets.resources.sources.reading import RangeReader, SourceFile, files_under
+from s1mm_assets.resources.sources.reading import RangeReader, SourceFile, files_under, packed_folder
 from s1mm_assets.tables import Metadata
 
 
 @dataclass(frozen=True, slots=True)
 class LocalPaper:
-    """One file of the folder."""
+    """One paper of the folder: a file, or a subfolder of loose files."""
 
     file: SourceFile
     paper_id: str
@@ -38,6 +38,8 @@ class LocalPaper:
 
 class LocalSource(dg.ConfigurableResource[Any]):
     """Papers in a folder and its subfolders, on a disk or `s3://`; new files are found at each listing.
+
+    A subfolder that holds an article in XML with its images, or an unpacked MECA package, is one paper.
 
     A paper's year is that of its arXiv identifier, else of its record in a `metadata.jsonl` of the folder or
     a subfolder (`year`, else `first_posted`; records name a `file` beside them, or a `paper_id`), else of the
@@ -100,7 +102,11 @@ class LocalSource(dg.ConfigurableResource[Any]):
     def _papers(self) -> list[LocalPaper]:
         files = files_under(self.folder)
         records = _Records(self.reader(), files)
-        deliveries = {file.uri: file for file in files if is_delivery(file.uri)}
+        by_uri = {file.uri: file for file in files}
+        deliveries = {
+            uri: by_uri[uri] if uri in by_uri else packed_folder(uri, [by_uri[each] for each in parts])
+            for uri, parts in papers_in(by_uri).items()
+        }
         papers = []
         for uri, paper_id in unique_ids(deliveries).items():
             record = records.of(uri, paper_id)
@@ -144,7 +150,7 @@ class _Records:
 
     def of(self, uri: str, paper_id: str) -> Record | None:
         """Return the record of a file: by its path, else by its paper_id."""
-        return self.by_file.get(uri) or self.by_paper.get(paper_id)
+        return self.by_file.get(uri.rstrip("/")) or self.by_paper.get(paper_id)
 
 
 def _digest(papers: Sequence[LocalPaper]) -> str:

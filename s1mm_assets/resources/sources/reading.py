@@ -3,7 +3,7 @@
 Addresses and bytes only; what the bytes mean is `archives`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pyarrow as pa
 from pyarrow import fs as pafs
+
+from s1mm_assets.archives.local import is_loose_file, tar_length, tar_pieces
 
 BUFFER_BYTES = 8 * 2**20  # an object store is asked once for as much
 
@@ -37,14 +39,14 @@ def open_root(root: str) -> tuple[pafs.FileSystem, str]:
     return pafs.LocalFileSystem(), str(Path(root).expanduser().absolute())
 
 
-def files_under(root: str) -> list[SourceFile]:
-    """Return every file under a root, in order of path.
+def files_under(root: str, folder: str = "") -> list[SourceFile]:
+    """Return every file under a root, or under a folder of it, in order of path.
 
     Raises:
         SourceError: There is no such folder.
     """
     file_system, path = open_root(root)
-    selector = pafs.FileSelector(path, recursive=True, allow_not_found=True)
+    selector = pafs.FileSelector(f"{path}/{folder}".rstrip("/"), recursive=True, allow_not_found=True)
     if file_system.get_file_info(path).type is not pafs.FileType.Directory:
         raise SourceError(f"there is no folder {root}: set the source's address to where the papers lie")
     infos = file_system.get_file_info(selector)
@@ -58,6 +60,25 @@ def files_under(root: str) -> list[SourceFile]:
         culprit = error.object.decode("utf-8", "backslashreplace")
         raise SourceError(f"the name of {culprit} is not UTF-8: rename the file") from error
     return sorted(found, key=lambda file: file.uri)
+
+
+def packed_folder(uri: str, files: Sequence[SourceFile]) -> SourceFile:
+    """Return a folder of loose files, its `uri` ending in a slash, as the one file that its tar would be."""
+    size = tar_length({file.uri.removeprefix(uri): file.size for file in files})
+    return SourceFile(uri, size, sum(file.modified_ns for file in files))
+
+
+def delivery_at(root: str, uri: str) -> SourceFile | None:
+    """Return a paper's file, or its folder of loose files as one; None where it is not there."""
+    if not uri.endswith("/"):
+        return file_at(root, uri)
+    files = loose_files(root, uri)
+    return packed_folder(uri, files) if files else None
+
+
+def loose_files(root: str, uri: str) -> list[SourceFile]:
+    """Return the files of a paper's folder, in order of path."""
+    return [file for file in files_under(root, uri) if is_loose_file(file.uri.removeprefix(uri))]
 
 
 def file_at(root: str, uri: str) -> SourceFile | None:
@@ -77,7 +98,10 @@ def streamed(root: str, uri: str) -> Iterator[pa.NativeFile]:
 
 @dataclass(frozen=True, slots=True)
 class RangeReader:
-    """Reads parts of a source's files; picklable, and opens its own connection in each process."""
+    """Reads parts of a source's files; picklable, and opens its own connection in each process.
+
+    A path that ends in a slash is a folder of loose files, and is read as the tar that they make.
+    """
 
     root: str
 
@@ -87,9 +111,25 @@ class RangeReader:
         Raises:
             OSError: The file cannot be read, or ends before.
         """
+        if uri.endswith("/"):
+            return self._of_folder(uri, offset, length)
         file_system, path = open_root(self.root)
         with file_system.open_input_file(f"{path}/{uri}") as file:
             data: bytes = file.read_at(length, offset)
         if len(data) < length:
             raise OSError(f"{uri} ends at byte {offset + len(data)}, expected {offset + length}")
         return data
+
+    def _of_folder(self, uri: str, offset: int, length: int) -> bytes:
+        sizes = {file.uri.removeprefix(uri): file.size for file in loose_files(self.root, uri)}
+        data = bytearray()
+        at = 0
+        for piece in tar_pieces(sizes.items()):
+            size = sizes[piece] if isinstance(piece, str) else len(piece)
+            start, end = max(offset - at, 0), min(offset + length - at, size)
+            if start < end:
+                data += self(uri + piece, start, end - start) if isinstance(piece, str) else piece[start:end]
+            at += size
+        if len(data) < length:
+            raise OSError(f"{uri} holds less than when it was listed")
+        return bytes(data)
