@@ -19,6 +19,7 @@ from s1mm_assets.checks.quality_metrics import quality_metrics_hold
 from s1mm_assets.checks.raw_archives import raw_archives_hold
 from s1mm_assets.checks.recaptions import recaptions_hold
 from s1mm_assets.resources.captioners import Captioners
+from s1mm_assets.resources.layout_detector import LayoutDetectors
 from s1mm_assets.resources.release_folder import ReleaseFolder
 from s1mm_assets.resources.renderers import Renderers
 from s1mm_assets.resources.settings import Settings, SettingsError
@@ -42,6 +43,11 @@ SOURCES = Sources(root=os.environ.get("S1MM_SOURCES", "var/sources"))
 RELEASE = ReleaseFolder(path=os.environ.get("S1MM_RELEASE", "var/release"))
 WORKERS = WorkerPool(n_workers=number_from("S1MM_WORKERS", default=0))
 RENDERERS = Renderers()
+LAYOUT = LayoutDetectors(
+    mineru_folder=os.environ.get("S1MM_MINERU_FOLDER", "var/mineru"),
+    mineru=os.environ.get("S1MM_MINERU", "mineru-kit"),
+    magic_pdf=os.environ.get("S1MM_MAGIC_PDF", "magic-pdf"),
+)
 
 PUBLICATION = hf_publication
 PIPELINE = [raw_archives, figure_candidates, filtered_figures, recaptions, quality_metrics, hf_release]
@@ -65,6 +71,7 @@ defs = dg.Definitions(
         "sources": SOURCES,
         "workers": WORKERS,
         "renderers": RENDERERS,
+        "layout": LAYOUT,
         "captioners": Captioners(settings=SETTINGS),
         "release_folder": RELEASE,
     },

@@ -36,6 +36,7 @@ class Rejection(StrEnum):
     NO_EXTRACTOR = "no_extractor"
     UNDECODABLE = "undecodable"
     NO_FIGURES = "no_figures"
+    ENCRYPTED = "encrypted"
 
     # figures: one image, or one figure environment without a usable image
     DRAWN_IN_TEX = "drawn_in_tex"
@@ -162,7 +163,9 @@ class FigureCandidate:
     width_px: Annotated[int | None, pl.UInt32]
     height_px: Annotated[int | None, pl.UInt32]
     sha256: Annotated[str | None, pl.String]  # of `image`
-    renderer: Annotated[str | None, pl.String]  # none (passed through), pillow, pdfium, poppler, ghostscript
+    renderer: Annotated[
+        str | None, pl.String
+    ]  # none: as it came; pillow, pdfium, poppler, ghostscript, resvg
     rejection: Annotated[str | None, pl.String]
     evidence: Annotated[str | None, pl.String]
 

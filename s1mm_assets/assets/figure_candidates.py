@@ -4,6 +4,7 @@ import dagster as dg
 
 from s1mm_assets import archives, extraction
 from s1mm_assets.partitions import SOURCE_BY_YEAR, source_and_year
+from s1mm_assets.resources.layout_detector import LayoutDetectors
 from s1mm_assets.resources.renderers import Renderers
 from s1mm_assets.resources.settings import Settings
 from s1mm_assets.resources.shard_store import ShardStore
@@ -27,17 +28,22 @@ def figure_candidates(
     sources: Sources,
     workers: WorkerPool,
     renderers: Renderers,
+    layout: LayoutDetectors,
     settings: Settings,
 ) -> ShardSet:
     """Every figure of this partition's papers: caption, citing text and the image that will be released."""
     source, _ = source_and_year(context.partition_key)
     reader = extraction.PaperReader(
-        read_bundle=sources.bundles(source), renderers=renderers.pictures(), raster=settings.raster
+        read_bundle=sources.bundles(source),
+        renderers=renderers.pictures(),
+        raster=settings.raster,
+        detector=layout.detector(settings.pdf.detector, settings.pdf.mineru_tier),
+        pdf=settings.pdf,
     )
     stage = extraction.stage(
         reader=reader,
         map_papers=workers.map,
-        environment=renderers.versions(),
+        environment={**renderers.versions(), **layout.versions(settings.pdf.detector)},
         bundle_version=archives.VERSION,
     )
     candidates = store.derive(stage, context.partition_key, inputs=[raw_archives], report=context.log.info)

@@ -63,9 +63,15 @@ def build(partition: Partitions = None) -> None:
 @app.command()
 @plain_errors
 def extract(
-    paths: Annotated[list[Path], typer.Argument(help="Bundles, PDFs, or folders of them.", metavar="PATH…")],
+    paths: Annotated[
+        list[Path], typer.Argument(help="Bundles, PDFs, JATS, or folders of them.", metavar="PATH…")
+    ],
     images: Annotated[
         Path | None, typer.Option(help="Write each figure's PNG or JPEG into this folder.")
+    ] = None,
+    overlay: Annotated[
+        Path | None,
+        typer.Option(help="Draw boxes, captions and confidences on the pages of PDFs, into this folder."),
     ] = None,
 ) -> None:
     """Print the figures of papers as JSON Lines, one object per figure; needs no store.
@@ -76,7 +82,7 @@ def extract(
     from s1mm_assets.cli.extract import figures_of
 
     n_figures = 0
-    for line in figures_of(paths, images):
+    for line in figures_of(paths, images, overlay):
         n_figures += line["figure_id"] is not None
         text = json.dumps(line, ensure_ascii=False) + "\n"
         sys.stdout.write(text.encode("utf-8", "backslashreplace").decode())  # a file's name may not be UTF-8

@@ -6,34 +6,42 @@ from pathlib import Path
 from typing import Any
 
 from s1mm_assets.archives.bundle import without_suffix
-from s1mm_assets.archives.local import is_delivery, unique_ids
+from s1mm_assets.archives.local import papers_in, unique_ids
 from s1mm_assets.cli.terminal import UsageError, bars
-from s1mm_assets.definitions import RENDERERS, SETTINGS, WORKERS
+from s1mm_assets.definitions import LAYOUT, RENDERERS, SETTINGS, WORKERS
 from s1mm_assets.extraction import PaperJob, PaperRead, PaperReader
 from s1mm_assets.extraction.stage import settled
-from s1mm_assets.resources.sources.reading import RangeReader
+from s1mm_assets.resources.sources.reading import RangeReader, delivery_at
 from s1mm_assets.resources.sources.registry import BundleReader
 from s1mm_assets.stages import Unread
 from s1mm_assets.tables import FigureCandidate
 
 
 def files_in(paths: Sequence[Path]) -> list[Path]:
-    """Return the files named, and those in the folders named, in order."""
+    """Return the papers named, and those in the folders named, in order: files, and folders of loose files."""
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            files += sorted(each for each in path.rglob("*") if each.is_file() and is_delivery(each.name))
+            inside = [f"it/{each.relative_to(path)}" for each in path.rglob("*") if each.is_file()]
+            files += [path / found.removeprefix("it/") for found in papers_in(inside)]
         elif path.is_file():
             files.append(path)
         else:
             raise UsageError(
-                f"{path} does not exist: name a bundle (.tar.gz, .gz, .zip), a PDF, or a folder of them"
+                f"{path} does not exist: name a bundle (.tar.gz, .gz, .zip, .meca), a PDF, "
+                "an article in JATS (.xml), or a folder of them"
             )
     return files
 
 
-def figures_of(paths: Sequence[Path], images: Path | None) -> Iterator[dict[str, Any]]:
-    """Yield one line per figure, and one per paper that gave none; write the images where a folder is given."""
+def figures_of(paths: Sequence[Path], images: Path | None, overlay: Path | None) -> Iterator[dict[str, Any]]:
+    """Yield one line per figure, and one per paper that gave none.
+
+    Args:
+        paths: Papers, or folders of them.
+        images: Where each figure's image is written.
+        overlay: Where the marked pages of PDFs are written.
+    """
     files = files_in(paths)
     jobs = [
         PaperJob(
@@ -41,12 +49,16 @@ def figures_of(paths: Sequence[Path], images: Path | None) -> Iterator[dict[str,
             paper_id=named_as_the_file(uri, paper_id),
             uri=uri,
             offset=0,
-            length=Path(uri).stat().st_size,
+            length=delivered.size if (delivered := delivery_at("/", uri)) else 0,
         )
-        for uri, paper_id in unique_ids([str(path.absolute()) for path in files]).items()
+        for uri, paper_id in unique_ids([uri_of(path) for path in files]).items()
     ]
     reader = PaperReader(
-        read_bundle=BundleReader(RangeReader("/")), renderers=RENDERERS.pictures(), raster=SETTINGS.raster
+        read_bundle=BundleReader(RangeReader("/")),
+        renderers=RENDERERS.pictures(),
+        raster=SETTINGS.raster,
+        detector=LAYOUT.detector(SETTINGS.pdf.detector, SETTINGS.pdf.mineru_tier),
+        pdf=SETTINGS.pdf,
     )
     with WORKERS as workers, bars("extract"):
         outcomes = workers.map(reader, jobs, what="papers", total=len(jobs))
@@ -60,6 +72,16 @@ def figures_of(paths: Sequence[Path], images: Path | None) -> Iterator[dict[str,
                 yield line(figure)
             if not read.figures:
                 yield empty_line(read)
+        if overlay is not None:
+            pages = workers.map(reader.overlays, jobs, what="papers", total=len(jobs))
+            for job, drawn in zip(jobs, pages, strict=True):
+                if isinstance(drawn, list):
+                    write_overlays(overlay, job.paper_id, drawn)
+
+
+def uri_of(path: Path) -> str:
+    """Return a file's path from the root; a folder's with a slash at its end."""
+    return f"{path.absolute()}/" if path.is_dir() else str(path.absolute())
 
 
 def named_as_the_file(uri: str, paper_id: str) -> str:
@@ -104,13 +126,25 @@ def empty_line(read: PaperRead) -> dict[str, Any]:
     return {**keys, "paper_id": paper.paper_id, "method": paper.method, "rejection": paper.rejection}
 
 
+def write_overlays(folder: Path, paper_id: str, pages: Sequence[tuple[int, bytes]]) -> None:
+    """Write a paper's marked pages as `<paper>_page<number>.png`, numbers from 1."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, png in pages:
+        (folder / f"{file_stem(paper_id)}_page{number + 1:03d}.png").write_bytes(png)
+
+
+def file_stem(paper_id: str) -> str:
+    """Return a paper's id with nothing in it that a path could read; different ids stay different."""
+    stem = "".join(c if c.isalnum() or c in "-_" else "_" for c in paper_id)
+    if stem == paper_id:
+        return stem
+    digest = hashlib.sha256(paper_id.encode("utf-8", "surrogateescape")).hexdigest()
+    return f"{stem}_{digest[:8]}"  # "p.v1" and "p_v1" are two papers
+
+
 def write_image(folder: Path, figure: FigureCandidate) -> None:
     """Write a figure's image as `<paper>_f<figure>_p<panel>.png`, with nothing in the name that a path could read."""
     folder.mkdir(parents=True, exist_ok=True)
     ordinals = figure.figure_id.rpartition("#")[2].replace(".", "_p")
-    paper = "".join(c if c.isalnum() or c in "-_" else "_" for c in figure.paper_id)
-    if paper != figure.paper_id:  # "p.v1" and "p_v1" are two papers
-        digest = hashlib.sha256(figure.paper_id.encode("utf-8", "surrogateescape")).hexdigest()
-        paper = f"{paper}_{digest[:8]}"
     suffix = {"jpeg": "jpg"}.get(figure.image_format or "", figure.image_format)
-    (folder / f"{paper}_f{ordinals}.{suffix}").write_bytes(figure.image or b"")
+    (folder / f"{file_stem(figure.paper_id)}_f{ordinals}.{suffix}").write_bytes(figure.image or b"")

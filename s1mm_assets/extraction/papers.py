@@ -1,21 +1,30 @@
 """One paper as delivered → its `papers` row and its `figures` rows: what a worker does in one task.
 
-Here the parts meet: a bundle's figures are read (latex/), their images rendered (raster). What is found out
-about a figure is said in its row; nothing here raises for what a paper holds.
+Here the parts meet: a bundle's figures are read (latex/, jats/, pdf/), their images rendered (raster/). What is
+found out about a figure is said in its row; nothing here raises for what a paper holds.
 """
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from s1mm_assets.extraction.images import paper_images
+from s1mm_assets.extraction.jats import JatsFigure, JatsPaper, read_jats
 from s1mm_assets.extraction.latex import LatexFigure, LatexPaper, read_paper
-from s1mm_assets.extraction.raster import Picture, RasterSettings, Refused, Renderers, rasterize
+from s1mm_assets.extraction.pdf import (
+    LayoutDetector,
+    PdfFigure,
+    PdfPaper,
+    PdfSettings,
+    overlays,
+    read_pdf,
+)
+from s1mm_assets.extraction.raster import Picture, RasterSettings, Refused, Renderers, sniff
+from s1mm_assets.extraction.rows import Method, PaperJob, markup_row, paper_row, pdf_row, rejected_row
 from s1mm_assets.stages import Unread
 from s1mm_assets.tables import FigureCandidate, Paper, Rejection
 
-CHILD_RENDERERS = ("pdfium", "poppler", "ghostscript")
-MAX_IMAGE_BYTES_PER_PAPER = 512 * 2**20  # results cross a pipe and wait in memory for their turn
+CHILD_RENDERERS = ("pdfium", "poppler", "ghostscript", "resvg")
 
 
 class Bundle(Protocol):
@@ -46,21 +55,6 @@ class ReadBundle(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PaperJob:
-    """One paper to read."""
-
-    source: str
-    paper_id: str
-    uri: str
-    offset: int
-    length: int  # bytes; the worker pool bounds what is in flight by it
-    sha256: str | None = None  # of the bytes that were recorded, where they were
-    title: str | None = None
-    abstract: str | None = None
-    authors: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PaperRead:
     """What one paper gave."""
 
@@ -76,6 +70,8 @@ class PaperReader:
     read_bundle: ReadBundle
     renderers: Renderers
     raster: RasterSettings
+    detector: LayoutDetector
+    pdf: PdfSettings
 
     def __call__(self, job: PaperJob) -> PaperRead | Unread:
         """Read one paper; every outcome is a row, but for bytes that the source does not give."""
@@ -85,60 +81,114 @@ class PaperReader:
             return Unread(f"{type(error).__name__}: {error}")
         if bundle.rejection not in (None, Rejection.NO_IMAGES):
             return rejected(job, bundle.rejection, bundle.evidence)
-        if bundle.kind != "latex":
-            why = f"no extractor is configured for papers that come as {bundle.kind}"
-            return rejected(job, Rejection.NO_EXTRACTOR, why)
+        if bundle.kind == "latex":
+            return self._latex(job, bundle)
+        if bundle.kind in ("jats", "meca"):
+            return self._jats(job, bundle)
+        if bundle.kind == "pdf":
+            return self._pdf(job, pdf_among(bundle.members))
+        why = f"no extractor is configured for papers that come as {bundle.kind}"
+        return rejected(job, Rejection.NO_EXTRACTOR, why)
+
+    def overlays(self, job: PaperJob) -> list[tuple[int, bytes]]:
+        """Return the pages of a paper's PDF with what was found drawn on them: 0-based number, PNG."""
+        bundle = self.read_bundle(job.uri, job.offset, job.length, job.paper_id, job.sha256)
+        pdf = pdf_among(bundle.members) if bundle.kind in ("pdf", "jats", "meca") else b""
+        return list(overlays(pdf, self._read_pdf(job, pdf), self.renderers.stopwatch)) if pdf else []
+
+    def _latex(self, job: PaperJob, bundle: Bundle) -> PaperRead:
         latex = read_paper(bundle.members, name=job.paper_id)
-        figures = self._figures(job, latex, bundle.members)
-        rejection: str | None = latex.rejection
-        evidence = latex.evidence
-        if rejection is None and not figures:
-            rejection, evidence = bundle.rejection or Rejection.NO_FIGURES, bundle.evidence
-        return PaperRead(
-            paper=Paper(
-                paper_id=job.paper_id,
-                method="latex",
-                main_file=latex.main_file,
-                encoding=latex.encoding,
-                title=job.title or latex.title,
-                abstract=job.abstract or latex.abstract,
-                authors=list(job.authors or latex.authors),
-                n_figures=len({f.figure_ordinal for f in latex.figures if f.figure_number}),
-                n_rows=len(figures),
-                n_images=sum(figure.image is not None for figure in figures),
-                warnings=list(latex.warnings),
-                rejection=rejection,
-                evidence=evidence,
-            ),
-            figures=figures,
-            renderers=frozenset(each for figure in figures for each in renderers_of(figure)),
+        images = self._images(latex.figures, bundle.members)
+        rows = [
+            markup_row(job, figure, image, bundle.members)
+            for figure, image in zip(latex.figures, images, strict=True)
+        ]
+        return read_as(job, "latex", latex, rows, or_else=(bundle.rejection, bundle.evidence))
+
+    def _jats(self, job: PaperJob, bundle: Bundle) -> PaperRead:
+        """Read the markup; where it or an image is missing, the PDF beside it fills the gap."""
+        jats = read_jats(bundle.members, name=job.paper_id)
+        images = self._images(jats.figures, bundle.members)
+        has_gaps = not images or not all(isinstance(image, Picture) for image in images)
+        if not has_gaps or jats.pdf_member is None:
+            drawn: dict[str, PdfFigure] = {}
+        else:
+            read = self._read_pdf(job, bundle.members[jats.pdf_member])
+            if not jats.figures and read.figures:
+                return pdf_read(job, read, self.detector)
+            drawn = {named(figure): figure for figure in reversed(read.figures)}
+        rows = [
+            markup_row(job, figure, image, bundle.members, drawn.get(figure.figure_number or ""))
+            for figure, image in zip(jats.figures, images, strict=True)
+        ]
+        used = frozenset({"pdfium", self.detector.component} if drawn else ())
+        return read_as(job, "jats", jats, rows, used=used)
+
+    def _pdf(self, job: PaperJob, data: bytes) -> PaperRead:
+        return pdf_read(job, self._read_pdf(job, data), self.detector)
+
+    def _read_pdf(self, job: PaperJob, data: bytes) -> PdfPaper:
+        return read_pdf(
+            data,
+            name=job.paper_id,
+            detector=self.detector,
+            stopwatch=self.renderers.stopwatch,
+            settings=self.pdf,
+            raster=self.raster,
         )
 
-    def _figures(
-        self, job: PaperJob, latex: LatexPaper, members: Mapping[str, bytes]
-    ) -> list[FigureCandidate]:
-        pictures: dict[tuple[str, int | None], Picture | Refused] = {}
-        rows, n_bytes = [], 0
-        for figure in latex.figures:
-            picture: Picture | Refused | None = None
-            if figure.image_member is not None:
-                key = (figure.image_member, figure.page)
-                if key not in pictures:
-                    pictures[key] = rasterize(
-                        members[figure.image_member],
-                        figure.image_member,
-                        page=figure.page,
-                        renderers=self.renderers,
-                        settings=self.raster,
-                    )
-                picture = pictures[key]
-            if isinstance(picture, Picture):
-                n_bytes += len(picture.image)
-                if n_bytes > MAX_IMAGE_BYTES_PER_PAPER:
-                    evidence = f"the paper's images are more than {MAX_IMAGE_BYTES_PER_PAPER} bytes"
-                    picture = Refused(Rejection.IMAGE_TOO_LARGE, evidence)
-            rows.append(candidate(job, figure, picture, members))
-        return rows
+    def _images(
+        self, figures: Sequence[LatexFigure] | Sequence[JatsFigure], members: Mapping[str, bytes]
+    ) -> list[Picture | Refused | None]:
+        wanted = [
+            None if figure.image_member is None else (figure.image_member, figure.page) for figure in figures
+        ]
+        return paper_images(wanted, members, renderers=self.renderers, settings=self.raster)
+
+
+def pdf_among(members: Mapping[str, bytes]) -> bytes:
+    """Return the first PDF of a bundle; empty if there is none."""
+    return next((data for data in members.values() if sniff(data) == "pdf"), b"")
+
+
+def read_as(
+    job: PaperJob,
+    method: Method,
+    read: LatexPaper | JatsPaper | PdfPaper,
+    rows: list[FigureCandidate],
+    *,
+    or_else: tuple[Rejection | None, str | None] = (None, None),
+    used: frozenset[str] = frozenset(),
+) -> PaperRead:
+    """Return a paper with its rows.
+
+    Args:
+        job: The paper.
+        method: How it was read.
+        read: What the extractor made of it.
+        rows: Its figures.
+        or_else: Why there are no figures, where the extractor does not say; else no_figures.
+        used: Renderers and models that were used whatever became of the images.
+    """
+    rejection: str | None = read.rejection
+    evidence = read.evidence
+    if rejection is None and not rows:
+        rejection, evidence = or_else[0] or Rejection.NO_FIGURES, or_else[1]
+    paper = paper_row(job, read, rows, method=method, rejection=rejection, evidence=evidence)
+    return PaperRead(paper=paper, figures=rows, renderers=used.union(*map(renderers_of, rows)))
+
+
+def pdf_read(job: PaperJob, read: PdfPaper, detector: LayoutDetector) -> PaperRead:
+    """Return a paper that came as PDF."""
+    rows = [pdf_row(job, figure) for figure in read.figures]
+    return read_as(job, "pdf", read, rows, used=frozenset({"pdfium", detector.component}))
+
+
+def named(figure: PdfFigure) -> str:
+    """Return a figure's number as JATS has it: with its kind where it is no figure."""
+    return (
+        figure.figure_number if figure.kind == "figure" else f"{figure.kind.title()} {figure.figure_number}"
+    )
 
 
 def renderers_of(figure: FigureCandidate) -> set[str]:
@@ -150,64 +200,6 @@ def renderers_of(figure: FigureCandidate) -> set[str]:
     return used | {"pdfium"} if "poppler" in used else used  # poppler is only asked where pdfium failed
 
 
-def candidate(
-    job: PaperJob, figure: LatexFigure, picture: Picture | Refused | None, members: Mapping[str, bytes]
-) -> FigureCandidate:
-    """Return the row of one figure environment's image."""
-    rejection: Rejection | None = None
-    evidence = figure.ambiguous
-    if isinstance(picture, Refused):
-        rejection, evidence = picture.rejection, picture.evidence
-    elif picture is None and figure.drawn_in_tex:
-        rejection, evidence = Rejection.DRAWN_IN_TEX, figure.drawn_by
-    elif picture is None:
-        rejection, evidence = Rejection.GRAPHICS_MISSING, figure.graphics_path
-    image = picture.image if isinstance(picture, Picture) else None
-    return FigureCandidate(
-        figure_id=f"{job.source}:{job.paper_id}#{figure.figure_ordinal}.{figure.panel_ordinal}",
-        paper_id=job.paper_id,
-        figure_number=figure.figure_number,
-        method="latex",
-        environment=figure.environment,
-        labels=list(figure.labels),
-        caption=figure.caption,
-        sub_caption=figure.sub_caption,
-        parent_caption=figure.parent_caption,
-        caption_raw=figure.caption_raw,
-        mentions=[dict(mention) for mention in figure.mentions],
-        graphics_path=figure.graphics_path,
-        image_member=figure.image_member,
-        page=figure.page,
-        bbox=None,
-        confidence=None,
-        image=image,
-        image_format=picture.image_format if isinstance(picture, Picture) else None,
-        image_size_bytes=len(image) if image is not None else None,
-        source_size_bytes=len(members[figure.image_member]) if figure.image_member else None,
-        width_px=picture.width_px if isinstance(picture, Picture) else None,
-        height_px=picture.height_px if isinstance(picture, Picture) else None,
-        sha256=hashlib.sha256(image).hexdigest() if image is not None else None,
-        renderer=picture.renderer if isinstance(picture, Picture) else None,
-        rejection=rejection,
-        evidence=evidence,
-    )
-
-
 def rejected(job: PaperJob, rejection: Rejection | str | None, evidence: str | None) -> PaperRead:
-    """Return the row of a paper that gave no figures, and why."""
-    paper = Paper(
-        paper_id=job.paper_id,
-        method=None,
-        main_file=None,
-        encoding=None,
-        title=job.title,
-        abstract=job.abstract,
-        authors=list(job.authors),
-        n_figures=0,
-        n_rows=0,
-        n_images=0,
-        warnings=[],
-        rejection=rejection,
-        evidence=evidence,
-    )
-    return PaperRead(paper=paper, figures=[], renderers=frozenset())
+    """Return a paper that was not read, and why."""
+    return PaperRead(paper=rejected_row(job, rejection, evidence), figures=[], renderers=frozenset())

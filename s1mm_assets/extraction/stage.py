@@ -6,11 +6,12 @@ from typing import Any
 
 import polars as pl
 
-from s1mm_assets.extraction.papers import PaperJob, PaperRead, PaperReader, rejected
+from s1mm_assets.extraction.papers import PaperRead, PaperReader, rejected
+from s1mm_assets.extraction.rows import PaperJob
 from s1mm_assets.stages import Failed, MapItems, ShardReader, ShardWriter, SourceUnavailable, Stage, Unread
 from s1mm_assets.tables import FigureCandidate, Paper, Rejection, frame_of
 
-VERSION = "1"
+VERSION = "2"
 READS = {
     "raw_archives": {
         "archives": (
@@ -31,7 +32,7 @@ def stage(
         reader: Reads one paper; runs in the workers.
         bundle_version: Version of the code that opens bundles.
         map_papers: Applies it to the papers, each of which may fail alone.
-        environment: Renderer → version, or "missing".
+        environment: Renderer or layout detector → version, or "missing".
     """
 
     def make(shard: ShardReader, writer: ShardWriter) -> None:
@@ -51,7 +52,11 @@ def stage(
         tables={"papers": Paper, "figures": FigureCandidate},
         make=make,
         reads=READS,
-        settings={"raster": asdict(reader.raster), "bundle_version": bundle_version},
+        settings={
+            "raster": asdict(reader.raster),
+            "pdf": asdict(reader.pdf),
+            "bundle_version": bundle_version,
+        },
         environment=environment,
     )
 

@@ -10,9 +10,11 @@ from typing import Any, TypeVar
 
 import dagster as dg
 
-from s1mm_assets.extraction.raster import RasterSettings
+from s1mm_assets.extraction import PdfSettings, RasterSettings
 from s1mm_assets.filtering import FilterSettings
 from s1mm_assets.release import ReleaseSettings
+from s1mm_assets.resources.layout_detector import DETECTORS
+from s1mm_assets.resources.layout_detectors.engines import TIERS
 
 Section = TypeVar("Section")
 
@@ -43,6 +45,7 @@ class CheckSettings:
 
 SECTIONS: dict[str, type] = {
     "raster": RasterSettings,
+    "pdf": PdfSettings,
     "filtering": FilterSettings,
     "recaptioning": RecaptionSettings,
     "release": ReleaseSettings,
@@ -105,6 +108,18 @@ class Settings(dg.ConfigurableResource[Any]):
     def raster(self) -> RasterSettings:
         """How images are rendered."""
         return self._section("raster", RasterSettings)
+
+    @property
+    def pdf(self) -> PdfSettings:
+        """How figures are read from PDFs."""
+        settings = self._section("pdf", PdfSettings)
+        for name, value, known in (
+            ("detector", settings.detector, DETECTORS),
+            ("mineru_tier", settings.mineru_tier, TIERS),
+        ):
+            if value not in known:
+                raise SettingsError(f"{self.path}: [pdf] {name} is {value!r}; there are: {', '.join(known)}")
+        return settings
 
     @property
     def filtering(self) -> FilterSettings:

@@ -1,0 +1,10 @@
+"""Figures of PDFs: whole, with their own captions and what the paper says about them.
+
+`read_pdf` takes a file and gives a `PdfPaper`. The layout detector is handed in.
+"""
+
+from s1mm_assets.extraction.pdf.layout import LayoutDetector
+from s1mm_assets.extraction.pdf.overlay import overlays
+from s1mm_assets.extraction.pdf.paper import PdfFigure, PdfPaper, PdfSettings, Stopwatch, read_pdf
+
+__all__ = ["LayoutDetector", "PdfFigure", "PdfPaper", "PdfSettings", "Stopwatch", "overlays", "read_pdf"]

@@ -1,0 +1,1 @@
+"""What can look at the pages of a PDF and say what lies where: models in this process, and engines outside it."""

@@ -1,0 +1,1 @@
+"""Mirrors s1mm_assets.resources.layout_detectors."""
