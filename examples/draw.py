@@ -1,4 +1,4 @@
-"""A page to draw on, and four ways to write it: PNG, JPEG, PDF, EPS.
+"""A page to draw on, and the ways to write it: PNG, JPEG, TIFF, GIF, PDF, EPS.
 
 Belongs here: lines, areas, text and pixels, in points (1/72 inch) with the origin at the bottom left, as
 PDF and PostScript count. Does not: axes and plots (`plots.py`), or what a paper shows (`figures.py`).
@@ -226,6 +226,20 @@ def png(drawing: Drawing, dpi: float = 150) -> bytes:
 def jpeg(drawing: Drawing, dpi: float = 150, quality: int = 90) -> bytes:
     """Return the drawing as a JPEG file."""
     return jpeg_of(raster(drawing, dpi), quality)
+
+
+def tiff(drawing: Drawing, dpi: float = 150) -> bytes:
+    """Return the drawing as a TIFF file, compressed as publishers do."""
+    file = io.BytesIO()
+    raster(drawing, dpi).save(file, "TIFF", compression="tiff_lzw", dpi=(dpi, dpi))
+    return file.getvalue()
+
+
+def gif(drawing: Drawing, dpi: float = 72) -> bytes:
+    """Return the drawing as a GIF file of 64 colours."""
+    file = io.BytesIO()
+    raster(drawing, dpi).quantize(64).save(file, "GIF")
+    return file.getvalue()
 
 
 def png_of(image: Image.Image) -> bytes:

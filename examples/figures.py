@@ -729,6 +729,95 @@ def soil_respiration() -> Drawing:
     return plot.drawing
 
 
+# -------------------------------------------------------------------------------- tun-waking (2023)
+
+
+def side_by_side(*panels: Drawing) -> Drawing:
+    """Return one drawing of several, each with its letter."""
+    page = Drawing(sum(panel.width for panel in panels), max(panel.height for panel in panels))
+    left = 0.0
+    for letter, panel in zip("ABCD", panels, strict=False):
+        page.place(panel, (left, 0), 1)
+        page.text((left + 6, page.height - 14), letter, 14)
+        left += panel.width
+    return page
+
+
+def tun_waking() -> Drawing:
+    share = axes((0, 120), (0, 1), width=280, height=240).frame("time in water [min]", "share that walks")
+    minutes = np.arange(0.0, 121, 5)
+    for half, colour in ((20, BLUE), (34, ORANGE), (48, RED)):
+        walking = minutes**5 / (minutes**5 + half**5)
+        share.curve(minutes, walking, colour)
+        share.points(minutes, np.round(walking * 120) / 120, colour, 2.2)
+    share.legend([("1 day", BLUE), ("10 days", ORANGE), ("100 days", RED)], 0.6, 0.36)
+    delay = axes((0.5, 200), (0, 70), width=280, height=240, is_log_x=True)
+    delay.frame("time dry [days]", "time until half walk [min]")
+    days = np.geomspace(1, 100, 30)
+    delay.curve(days, 20 + 14 * np.log10(days), BLACK)
+    delay.points([1, 10, 100], [20, 34, 48], RED, 4, [3.0, 4.0, 6.0])
+    return side_by_side(share.drawing, delay.drawing)
+
+
+def tun_energy() -> Drawing:
+    panels = []
+    for seed, (label, start, half, colour) in enumerate(
+        [("relative volume", 0.25, 6, BLUE), ("relative ATP", 0.1, 15, GREEN)], start=81
+    ):
+        plot = axes((0, 60), (0, 1.2), width=280, height=240).frame("time in water [min]", label)
+        minutes = np.linspace(0, 60, 120)
+        plot.curve(minutes, 1 - (1 - start) * 0.5 ** (minutes / half), BLACK)
+        random = np.random.default_rng(seed)
+        at = random.uniform(0, 58, 70)
+        plot.points(at, 1 - (1 - start) * 0.5 ** (at / half) + random.normal(0, 0.05, 70), colour, 2.5)
+        panels.append(plot.drawing)
+    return side_by_side(*panels)
+
+
+def tun_animals() -> Drawing:
+    page = Drawing(360, 110)
+    rows = [("days dry", "animals", "walked", "lost"), ("1", "120", "120", "0")]
+    rows += [("10", "120", "118", "2"), ("100", "120", "111", "9")]
+    for y, width in ((102, 1.6), (78, 0.9), (6, 1.6)):
+        page.line([(12, y), (348, y)], BLACK, width)
+    for i, row in enumerate(rows):
+        for text, x in zip(row, (24, 120, 205, 290), strict=True):
+            page.text((x, 86 - 22 * i), text, 11)
+    return page
+
+
+# -------------------------------------------------------------------------------- reef-clicks (2019)
+
+
+def clicks_by_hour() -> Drawing:
+    plot = axes((0, 24), (0, 60), width=420).frame("time of day [h]", "clicks per minute")
+    hours = np.arange(0.5, 24, 1)
+    line = np.linspace(0, 24, 200)
+    rates = [9 + 40 * np.exp(-((t - 18) ** 2) / 4) + 16 * np.exp(-((t - 6) ** 2) / 3) for t in (hours, line)]
+    plot.bars(hours.tolist(), (rates[0] + np.random.default_rng(83).normal(0, 1.2, 24)).tolist(), 0.8, LIGHT)
+    plot.curve(line, rates[1], BLUE, 2)
+    return plot.drawing
+
+
+def clicks_by_moon() -> Drawing:
+    plot = axes((0, 29.5), (0, 70), width=420).frame(
+        "age of the moon [days]", "amplitude at dusk [clicks/min]"
+    )
+    days = np.arange(1.0, 29.5, 1)
+    noise = np.full(len(days), 3.0)
+    amplitude = 40 + 13 * np.cos(2 * np.pi * days / 29.5)
+    plot.points(days, amplitude + np.random.default_rng(84).normal(0, 2, len(days)), PURPLE, 3, noise)
+    plot.curve([0, 29.5], [40, 40], GREY, 1, (5, 3))
+    plot.note(12.6, 62, "full moon", 10, GREY)
+    return plot.drawing
+
+
+def click_rate_formula() -> Drawing:
+    page = Drawing(330, 40)
+    page.text((165, 16), "r(t) = r0 + a exp(-(t-18)^2/4) + b exp(-(t-6)^2/3)", 12, 0.5)
+    return page
+
+
 # -------------------------------------------------------------------------------- files
 
 
@@ -738,6 +827,14 @@ def png(make: Callable[[], Drawing], dpi: float = 150) -> Callable[[], bytes]:
 
 def jpeg(make: Callable[[], Drawing], quality: int = 88) -> Callable[[], bytes]:
     return lambda: draw.jpeg(make(), 200, quality)
+
+
+def tiff(make: Callable[[], Drawing]) -> Callable[[], bytes]:
+    return lambda: draw.tiff(make(), 200)
+
+
+def thumbnail(make: Callable[[], Drawing]) -> Callable[[], bytes]:
+    return lambda: draw.gif(make(), 24)
 
 
 def pdf(make: Callable[[], Drawing]) -> Callable[[], bytes]:
@@ -827,6 +924,17 @@ FIGURES: dict[str, dict[str, Callable[[], bytes]]] = {
         "isotopes.pdf": pdf(isotope_line),
     },
     "tidal-mixing": {"thermistor.png": png(tidal_mixing)},
+    "tun-waking": {
+        "content/999934v1_fig1.tif": tiff(tun_waking),
+        "content/999934v1_tbl1.tif": tiff(tun_animals),
+    },
+    "reef-clicks": {
+        "oceans-07-112-g001.jpg": jpeg(clicks_by_hour),
+        "oceans-07-112-g001.gif": thumbnail(clicks_by_hour),
+        "oceans-07-112-g002.jpg": jpeg(clicks_by_moon),
+        "oceans-07-112-g002.gif": thumbnail(clicks_by_moon),
+        "oceans-07-112-e001.jpg": jpeg(click_rate_formula),
+    },
 }
 """Paper → path in its bundle → what makes the file."""
 
@@ -836,5 +944,8 @@ PLATES: dict[str, Callable[[], Drawing]] = {
     "heart_rate": heart_rate,
     "soil_network": soil_network,
     "soil_respiration": soil_respiration,
+    "tun_waking": tun_waking,
+    "tun_energy": tun_energy,
+    "tun_animals": tun_animals,
 }
 """Figures that papers without source (PDF, PostScript) hold on their pages."""

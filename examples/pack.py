@@ -4,7 +4,8 @@ Writes, with the same bytes on every run:
 
     TARGET/arxiv/src/arXiv_src_YYMM_NNN.tar     chunks, and arXiv_src_manifest.xml beside them
     TARGET/arxiv/metadata.jsonl                 rows as in arXiv's metadata snapshot
-    TARGET/local/                               bundles and PDFs, and a metadata.jsonl beside them
+    TARGET/local/                               bundles, PDFs, a MECA package, a folder of loose files, and
+                                                a metadata.jsonl beside them
 """
 
 import argparse
@@ -13,6 +14,7 @@ import gzip
 import io
 import json
 import tarfile
+import zipfile
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
@@ -20,7 +22,7 @@ from typing import Any
 
 import draw
 from figures import FIGURES, PLATES
-from typeset import pages
+from typeset import typeset
 
 from s1mm_assets.archives.arxiv import ChunkFile, manifest_xml, pack_chunk
 
@@ -67,10 +69,20 @@ def pack_local(listed: Iterable[Paper], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for paper in listed:
-        (folder / paper["file"]).write_bytes(delivery(paper))
+        if paper["form"] == "folder":
+            write_files(folder / paper["file"], files_of(paper["name"]))
+        else:
+            (folder / paper["file"]).write_bytes(delivery(paper))
         if paper["metadata"] is not None:
             rows.append(paper["metadata"])
     write_rows(folder / "metadata.jsonl", rows)
+
+
+def write_files(folder: Path, files: dict[str, bytes]) -> None:
+    """Write the files of a paper as they are."""
+    for path, content in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
 
 
 def write_rows(path: Path, rows: Iterable[Paper]) -> None:
@@ -88,8 +100,10 @@ def delivery(paper: Paper) -> bytes:
     folder = PAPERS / paper["name"]
     form = paper["form"]
     if form in ("pdf", "ps.gz"):
-        sheets = pages((folder / "paper.txt").read_text("ascii"), PLATES)
+        sheets = typeset((folder / "paper.txt").read_text("ascii"), PLATES).sheets
         return draw.pdf(*sheets) if form == "pdf" else gzip_of(draw.postscript(*sheets))
+    if form == "meca":
+        return zip_of(files_of(paper["name"]), date.fromisoformat(paper["date"]))
     if form == "gz":
         (only,) = folder.iterdir()
         return gzip_of(only.read_bytes())
@@ -99,11 +113,15 @@ def delivery(paper: Paper) -> bytes:
 
 
 def files_of(name: str) -> dict[str, bytes]:
-    """Return the files of a paper's bundle, its figures drawn: path → bytes, in order of path."""
+    """Return the files of a paper, figures drawn and each .txt set as PDF: path → bytes, in order of path."""
     folder = PAPERS / name
-    files = {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
-    }
+    files = {}
+    for path in folder.rglob("*"):
+        if path.suffix == ".txt":
+            sheets = typeset(path.read_text("ascii"), PLATES).sheets
+            files[path.with_suffix(".pdf").relative_to(folder).as_posix()] = draw.pdf(*sheets)
+        elif path.is_file():
+            files[path.relative_to(folder).as_posix()] = path.read_bytes()
     files |= {path: make() for path, make in FIGURES.get(name, {}).items()}
     return dict(sorted(files.items()))
 
@@ -116,6 +134,17 @@ def tar_of(files: dict[str, bytes], day: date) -> bytes:
             info = tarfile.TarInfo(path)
             info.size, info.mtime = len(content), calendar.timegm(day.timetuple())
             tar.addfile(info, io.BytesIO(content))
+    return packed.getvalue()
+
+
+def zip_of(files: dict[str, bytes], day: date) -> bytes:
+    """Return a zip whose members are all of one day."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for path, content in files.items():
+            info = zipfile.ZipInfo(path, (day.year, day.month, day.day, 0, 0, 0))
+            info.create_system = 3  # Unix, wherever this runs
+            archive.writestr(info, content, zipfile.ZIP_DEFLATED, GZIP_LEVEL)
     return packed.getvalue()
 
 

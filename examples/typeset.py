@@ -1,19 +1,30 @@
-"""Set a small text file as pages, for the papers that come without source: PDF and PostScript.
+"""Set a small text file as pages: for the papers that come without source, and for the PDF of a package.
 
-A paper.txt holds one block a line: `# title`, `@ authors`, `## section`, `! plate | caption` or a paragraph.
+Such a text holds one block a line: `# title`, `@ authors`, `## section`, `! plate | caption` or a paragraph.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 from draw import Drawing, text_width
 
 PAGE_WIDTH, PAGE_HEIGHT = 612.0, 792.0  # US letter, in points
 MARGIN = 72.0
-PLATE_WIDTH = 330.0
+PLATE_SCALE = 0.825
 
 
-def pages(text: str, plates: Mapping[str, Callable[[], Drawing]]) -> list[Drawing]:
-    """Return the pages of a paper.
+@dataclass(frozen=True, slots=True)
+class Plate:
+    """A figure or table as it was set."""
+
+    page: int  # 0-based
+    bbox: tuple[float, float, float, float]  # x0, y0, x1, y1 in points, origin at the top left
+    drawing: Drawing  # what was scaled into the box
+    caption: str  # with its label
+
+
+def typeset(text: str, plates: Mapping[str, Callable[[], Drawing]]) -> "Column":
+    """Set a paper; `sheets` of what is returned are its pages, `plates` what is shown where.
 
     Args:
         text: The paper, a block per line; empty lines count for nothing.
@@ -35,7 +46,7 @@ def pages(text: str, plates: Mapping[str, Callable[[], Drawing]]) -> list[Drawin
         else:
             column.lines(block, 10.5, 14)
             column.space(6)
-    return column.sheets
+    return column
 
 
 class Column:
@@ -43,6 +54,7 @@ class Column:
 
     def __init__(self) -> None:
         self.sheets: list[Drawing] = []
+        self.plates: list[Plate] = []
         self.y = 0.0
 
     def need(self, height: float) -> None:
@@ -65,10 +77,15 @@ class Column:
 
     def plate(self, drawing: Drawing, caption: str) -> None:
         """Set a figure in the middle and its caption below it, on one page."""
-        scale = PLATE_WIDTH / drawing.width
-        self.need(drawing.height * scale + 60)
-        self.y -= drawing.height * scale
-        self.sheets[-1].place(drawing, ((PAGE_WIDTH - PLATE_WIDTH) / 2, self.y), scale)
+        scale = min(PLATE_SCALE, (PAGE_WIDTH - 2 * MARGIN) / drawing.width)
+        width, height = drawing.width * scale, drawing.height * scale
+        self.space(12)
+        self.need(height + 60)
+        left, top = (PAGE_WIDTH - width) / 2, PAGE_HEIGHT - self.y
+        self.y -= height
+        self.sheets[-1].place(drawing, (left, self.y), scale)
+        bbox = (left, top, left + width, top + height)
+        self.plates.append(Plate(len(self.sheets) - 1, bbox, drawing, caption))
         self.lines(caption, 9.5, 12)
         self.space(12)
 

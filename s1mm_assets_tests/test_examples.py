@@ -1,4 +1,7 @@
-"""The example corpus: packed alike on every run, as the sources deliver, and counted as its papers read."""
+"""The example corpus: packed alike on every run, as the sources deliver, and counted as its papers read.
+
+What is found on the pages of PDFs is compared with where they were set in `test_pipeline.py`.
+"""
 
 import gzip
 import hashlib
@@ -20,7 +23,9 @@ from PIL import Image
 
 from s1mm_assets.archives.arxiv import metadata_of, parse_id, read_manifest
 from s1mm_assets.archives.bundle import inspect, open_bundle
+from s1mm_assets.extraction.jats import read_jats
 from s1mm_assets.extraction.latex import read_paper
+from s1mm_assets.resources.sources.local import LocalSource
 from s1mm_assets.tables import Rejection
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -31,6 +36,11 @@ EXPECTED = {
 }
 TEX = sorted((EXAMPLES / "papers").rglob("*.tex"))
 PAPER_IDS = [paper["paper_id"] for paper in PAPERS]
+
+
+def name_of(paper: dict[str, Any]) -> str:
+    """What a paper is called in the names of tests."""
+    return str(paper["name"])
 
 
 def tree(folder: Path) -> dict[str, str]:
@@ -69,9 +79,13 @@ def deliveries(packed: Path) -> dict[str, bytes]:
             assert paper_id is not None
             assert paper_id.paper_id not in found
             found[paper_id.paper_id] = data
-    local = {paper["file"]: paper["paper_id"] for paper in PAPERS if paper["source"] == "local"}
-    for file, paper_id in local.items():
-        found[paper_id] = (packed / "local" / file).read_bytes()
+    local = LocalSource(folder=str(packed / "local"))
+    read = local.reader()
+    for year in local.years():
+        for shard in local.chunks(year):
+            for paper in local.deliveries(shard.name, year):
+                assert EXPECTED[paper.paper_id]["year"] == year
+                found[paper.paper_id] = read(paper.uri, paper.offset, paper.length)
     return found
 
 
@@ -140,18 +154,52 @@ def test_the_damage_is_in_the_compressed_stream(deliveries: dict[str, bytes]) ->
         gzip.decompress(deliveries["1209.9977"])
 
 
-@pytest.mark.parametrize("paper_id", [each for each in PAPER_IDS if EXPECTED[each]["figures"]])
-def test_figures_are_those_counted_by_hand(deliveries: dict[str, bytes], paper_id: str) -> None:
-    """Number, file and labels of each figure are as a reader of the TeX finds them; each kept one is cited."""
-    figures = read_paper(open_bundle(deliveries[paper_id], paper_id).members, name=paper_id).figures
+@pytest.mark.parametrize(
+    "paper", [each for each in PAPERS if EXPECTED[each["paper_id"]]["figures"]], ids=name_of
+)
+def test_figures_are_those_counted_by_hand(
+    pack: ModuleType, deliveries: dict[str, bytes], paper: dict[str, Any]
+) -> None:
+    """Number, file and labels of each figure are as a reader of its source finds them; each kept one is cited."""
+    paper_id = paper["paper_id"]
+    if paper["form"] == "pdf":
+        found, are_cited = set_on_pages(pack, f"{paper['name']}/paper.txt")
+    else:
+        members = open_bundle(deliveries[paper_id], paper_id).members
+        is_jats = paper["form"] in ("meca", "folder")
+        figures = (read_jats if is_jats else read_paper)(members, name=paper_id).figures
+        found = [
+            {"number": f.figure_number, "image": f.image_member or f.graphics_path, "labels": list(f.labels)}
+            for f in figures
+        ]
+        are_cited = [bool(f.mentions) for f in figures]
 
-    found = [
-        {"number": f.figure_number, "image": f.image_member or f.graphics_path, "labels": list(f.labels)}
-        for f in figures
-    ]
     expected = EXPECTED[paper_id]["figures"]
     assert found == [{key: row[key] for key in ("number", "image", "labels")} for row in expected]
-    assert all(f.mentions for f, row in zip(figures, expected, strict=True) if row["rejection"] is None)
+    assert all(
+        is_cited for is_cited, row in zip(are_cited, expected, strict=True) if row["rejection"] is None
+    )
+
+
+def set_on_pages(pack: ModuleType, path: str) -> tuple[list[dict[str, Any]], list[bool]]:
+    """The figures that a text is set with, and which of them it cites."""
+    text = (EXAMPLES / "papers" / path).read_text("ascii")
+    captions = [plate.caption for plate in pack.typeset(text, pack.PLATES).plates]
+    numbers = [number for caption in captions for number in re.findall(r"^Figure (\d+)", caption)]
+    prose = " ".join(line for line in text.splitlines() if not line.startswith("!"))
+    found = [{"number": number, "image": None, "labels": []} for number in numbers]
+    return found, [re.search(rf"\bFigures? {number}(?!\d)", prose) is not None for number in numbers]
+
+
+def test_one_image_of_the_package_is_missing(pack: ModuleType, deliveries: dict[str, bytes]) -> None:
+    """Manifest and article name an image that the package does not hold; its PDF shows that figure."""
+    members = open_bundle(deliveries["2023.05.09.999934v1"]).members
+    listed = re.findall(r'href="([^"]+)"', members["manifest.xml"].decode())
+    shown, are_cited = set_on_pages(pack, "tun-waking/content/999934.txt")
+
+    assert [path for path in listed if path not in members] == ["content/999934v1_fig2.tif"]
+    assert [figure["number"] for figure in shown] == ["1", "2"]
+    assert all(are_cited)
 
 
 @pytest.mark.parametrize("row", EXPECTED.values(), ids=lambda row: row["paper"])
@@ -170,16 +218,17 @@ def test_expectations_add_up(row: dict[str, Any]) -> None:
 def test_every_figure_that_is_drawn_is_packed_and_sound(
     pack: ModuleType, deliveries: dict[str, bytes]
 ) -> None:
-    """Bitmaps open; the only one smaller than the limit is the badge."""
+    """Bitmaps open; the only one smaller than the limit, thumbnails aside, is the badge."""
     small = []
     for paper in PAPERS:
-        if "damage" in paper or paper["form"] not in ("tar", "tar.gz"):
+        if "damage" in paper or paper["name"] not in pack.FIGURES:
             continue
         members = open_bundle(deliveries[paper["paper_id"]]).members
         for path in pack.FIGURES[paper["name"]]:
-            if path.endswith((".png", ".jpg")):
+            if path.endswith((".png", ".jpg", ".tif", ".gif")):
                 Image.open(io.BytesIO(members[path])).load()
-                small += [path] if len(members[path]) < 5120 else []
+                is_thumbnail = path.endswith(".gif")
+                small += [path] if len(members[path]) < 5120 and not is_thumbnail else []
             else:
                 assert members[path].startswith((b"%PDF-1.4", b"%!PS-Adobe-3.0 EPSF-3.0"))
     assert small == ["img/badge.png"]

@@ -10,10 +10,14 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from importlib import import_module
+from itertools import cycle, islice
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
+from PIL import Image, ImageOps
 
 from s1mm_assets.reports import failures, status
 from s1mm_assets.resources.shard_store import ShardStore
@@ -21,7 +25,10 @@ from s1mm_assets.resources.shard_store import ShardStore
 ROOT = Path(__file__).parents[1]
 S1MM = Path(sys.executable).with_name("s1mm")
 EXAMPLES = ROOT / "examples"
+PAPERS = [json.loads(line) for line in (EXAMPLES / "papers.jsonl").read_text("utf-8").splitlines()]
 VERSIONS = Path(__file__).parent / "golden" / "versions.json"
+RELEASED = ["figure_id", "image_path", "image_sha256", "rejection"]
+WITH_POSTSCRIPT = "arxiv|1998"  # a partition whose figures are all EPS
 PINNED = {  # asset → table → the columns that no renderer shapes, in the pipeline's order
     "raw_archives": {
         "archives": ["paper_id", "year", "kind", "n_members", "n_images", "rejection"],
@@ -116,12 +123,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Home:
     return home
 
 
-@pytest.fixture(scope="session")
-def sources(built: Home) -> Path:
-    """The example corpus, packed."""
-    return built.sources
-
-
 @pytest.fixture
 def copy(built: Home, tmp_path: Path) -> Home:
     """A finished build of one's own."""
@@ -167,21 +168,30 @@ def test_every_example_gives_what_its_author_expects(built: Home) -> None:
 def test_outputs_change_only_with_a_version(built: Home) -> None:
     """What the examples give is pinned beside each stage's VERSION: other outputs need another version.
 
-    After a change, raise the VERSION of the stage that caused it and run `make golden`.
+    After a change, raise the VERSION of the stage that caused it and run `make golden`. Other examples give
+    other outputs too: change them in a commit of their own, and run `make golden`.
     """
     recorded = json.loads(VERSIONS.read_text()) if VERSIONS.is_file() else {}
     found = {asset: pinned_outputs(built.store, asset) for asset in PINNED}
     cause = next((asset for asset in PINNED if found[asset] != recorded.get(asset)), None)
-    if cause is None:
-        return
-
-    was = recorded.get(cause, {}).get("version")
-    assert found[cause]["version"] != was, (
-        f"{cause} gives other rows than version {was} did: raise its VERSION"
-    )
+    pinned = {"examples": digest_of_examples(), **found}
+    if cause is not None and recorded.get("examples") == pinned["examples"]:
+        was = recorded[cause]["version"]
+        assert found[cause]["version"] != was, (
+            f"{cause} gives other rows than version {was} did: raise its VERSION"
+        )
     if os.environ.get("S1MM_UPDATE_GOLDEN") == "1":
-        VERSIONS.write_text(json.dumps(found, indent=1) + "\n")
-    assert json.loads(VERSIONS.read_text()) == found, "run `make golden`"
+        VERSIONS.write_text(json.dumps(pinned, indent=1) + "\n")
+    assert json.loads(VERSIONS.read_text()) == pinned, "run `make golden`"
+
+
+def digest_of_examples() -> str:
+    """Digest of all that the example corpus is packed from."""
+    paths = [*EXAMPLES.glob("*.py"), EXAMPLES / "papers.jsonl", *(EXAMPLES / "papers").rglob("*")]
+    digest = hashlib.sha256()
+    for path in sorted(path for path in paths if path.is_file()):
+        digest.update(f"{path.relative_to(EXAMPLES).as_posix()}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def pinned_outputs(store: ShardStore, asset: str) -> dict[str, str]:
@@ -196,6 +206,52 @@ def pinned_outputs(store: ShardStore, asset: str) -> dict[str, str]:
             digest.update(store.read(handle, table, columns).write_json().encode())
     [version] = versions
     return {"version": version, "digest": digest.hexdigest()}
+
+
+def test_figures_on_pages_are_cut_out_as_they_were_set(built: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a PDF each figure is found whole, with its caption; of a package, the one whose image is missing."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    draw, typeset, plates = (import_module(name) for name in ("draw", "typeset", "figures"))
+    papers = {each["paper_id"]: f"{each['name']}/paper.txt" for each in PAPERS if each["form"] == "pdf"}
+    papers["2023.05.09.999934v1"] = "tun-waking/content/999934.txt"
+    found = figures_from_pages(built.store)
+
+    assert set(found["paper_id"]) == set(papers)
+    for paper_id, path in papers.items():
+        text = (EXAMPLES / "papers" / path).read_text("ascii")
+        are_set = {plate.caption: plate for plate in typeset.typeset(text, plates.PLATES).plates}
+        rows = found.filter(paper_id=paper_id).to_dicts()
+        shown = {caption: plate for row in rows for caption, plate in are_set.items() if is_of(row, caption)}
+        n_figures = 1 if paper_id.startswith("2023.05") else len(are_set)
+        assert len(rows) == len(shown) == n_figures
+        for row, plate in zip(rows, shown.values(), strict=True):
+            assert row["page"] == plate.page
+            assert row["confidence"] > 0.8
+            assert row["bbox"] == pytest.approx(inked(draw.raster(plate.drawing, 72), plate.bbox), abs=6)
+    [filled] = found.filter(method="jats").to_dicts()
+    assert filled["figure_number"] == "2"
+    assert filled["evidence"] == "cut out of the PDF; its own file: graphics_missing"
+
+
+def figures_from_pages(store: ShardStore) -> pl.DataFrame:
+    """The figures that were cut out of pages, of all partitions."""
+    columns = ["paper_id", "figure_number", "method", "caption", "page", "bbox", "confidence", "evidence"]
+    handles = [store.pinned("figure_candidates", key) for key in store.partitions("figure_candidates")]
+    rows = pl.concat([store.read(handle, "figures", columns) for handle in handles if handle is not None])
+    return rows.filter(pl.col("bbox").is_not_null())
+
+
+def is_of(row: dict[str, Any], caption: str) -> bool:
+    """Whether a caption as it was set is that of a row: "Figure 1: Cells." is 1 and "Cells."."""
+    return caption in (f"Figure {row['figure_number']}{mark} {row['caption']}" for mark in ".:")
+
+
+def inked(drawing: Image.Image, bbox: tuple[float, float, float, float]) -> list[float]:
+    """Where a drawing, scaled into a box, is not white."""
+    inside = ImageOps.invert(drawing).getbbox()
+    assert inside is not None
+    scale = (bbox[2] - bbox[0]) / drawing.width
+    return [bbox[i % 2] + scale * side for i, side in enumerate(inside)]
 
 
 def test_nothing_is_lost_between_the_doors(built: Home) -> None:
@@ -255,13 +311,16 @@ def test_a_changed_threshold_makes_again_what_it_touches(copy: Home, tmp_path: P
 
 
 def test_killed_ten_times_the_release_is_the_same(built: Home, tmp_path: Path) -> None:
-    """Kill -9 at random moments, then one run to the end: byte for byte the undisturbed release."""
+    """Kill -9 at random moments, then one run to the end: byte for byte the undisturbed release.
+
+    The kills go round the partitions, so that each is hit, whatever way its papers are read.
+    """
     home = Home(tmp_path / "home", built.sources)
     moments = random.Random(3)
     finished: dict[str, float] = {}
-    for _ in range(10):
+    for partition in islice(cycle(built.store.partitions("hf_release")), 10):
         with subprocess.Popen(
-            [S1MM, "build"],
+            [S1MM, "build", "--partition", partition],
             env=home.environment(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -282,9 +341,9 @@ def test_killed_ten_times_the_release_is_the_same(built: Home, tmp_path: Path) -
     assert {path: moment for path, moment in home.commits().items() if path in finished} == finished
 
 
-def test_a_missing_ghostscript_is_mended_later(sources: Path, tmp_path: Path) -> None:
+def test_a_missing_ghostscript_is_mended_later(built: Home, tmp_path: Path) -> None:
     """Rows say renderer_missing and how to install it; `s1mm retry` mends them, and nothing else is lost."""
-    home = Home(tmp_path / "home", sources)
+    home = Home(tmp_path / "home", built.sources)
     without = tmp_path / "bin"
     without.mkdir()
     for program in ("pdftoppm", "pdfinfo"):
@@ -292,7 +351,7 @@ def test_a_missing_ghostscript_is_mended_later(sources: Path, tmp_path: Path) ->
         if found:
             (without / program).symlink_to(found)
 
-    crippled = home.run("build", PATH=str(without))
+    crippled = home.run("build", "--partition", WITH_POSTSCRIPT, PATH=str(without))
     missing = failures(home.store, reason="renderer_missing")
     assert len(missing) > 0
     assert "ghostscript" in missing["evidence"][0].lower()
@@ -303,3 +362,11 @@ def test_a_missing_ghostscript_is_mended_later(sources: Path, tmp_path: Path) ->
 
     assert retried.returncode == 0, retried.stdout + retried.stderr
     assert failures(home.store, reason="renderer_missing").is_empty()
+    assert released_rows(home, WITH_POSTSCRIPT).equals(released_rows(built, WITH_POSTSCRIPT))
+
+
+def released_rows(home: Home, partition: str) -> pl.DataFrame:
+    """What a partition's release says of each figure, images included by their digest."""
+    handle = home.store.pinned("hf_release", partition)
+    assert handle is not None
+    return home.store.read(handle, "records", RELEASED)
