@@ -1,6 +1,6 @@
 """The images of one paper: each file drawn once, however many figures show it, and not more than a worker holds."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from s1mm_assets.extraction.raster import (
     FigureFile,
@@ -18,9 +18,6 @@ TOO_MANY_IMAGES = Refused(
 )
 _FILES_AT_ONCE = 16  # share a Ghostscript; more save little
 _BYTES_AT_ONCE = 64 * 2**20  # of source files, which renderers copy
-TOO_MANY = Refused(
-    Rejection.IMAGE_TOO_LARGE, f"the paper's images are more than {MAX_IMAGE_BYTES_PER_PAPER} bytes"
-)
 
 Wanted = tuple[str, int | None]  # a bundle member, and the page of it
 
@@ -35,18 +32,12 @@ class _Allowance:
         """Return the image, or why it is one too many."""
         if isinstance(image, Picture):
             self.left_bytes -= len(image.image)
-            return TOO_MANY if self.is_spent else image
+            return TOO_MANY_IMAGES if self.is_spent else image
         return image
 
     @property
     def is_spent(self) -> bool:
         return self.left_bytes < 0
-
-
-def capped(images: Iterable[Picture | Refused | None]) -> list[Picture | Refused | None]:
-    """Return a paper's images in order; from the one on that brings it over the limit, pictures are too large."""
-    allowance = _Allowance()
-    return [allowance.take(image) for image in images]
 
 
 def paper_images(
@@ -58,8 +49,8 @@ def paper_images(
 ) -> list[Picture | Refused | None]:
     """Return the image of each figure of a paper, in order; None for a figure that has no file.
 
-    A picture that several figures show counts for each of them. Once the paper is over its limit, `capped`,
-    nothing more is drawn.
+    A picture that several figures show counts for each of them. From the one on that brings the paper over its limit,
+    pictures are too large, and nothing more is drawn.
     """
     batches = _batches(list(dict.fromkeys(each for each in wanted if each is not None)), members)
     drawn: dict[Wanted, Picture | Refused] = {}
@@ -72,7 +63,7 @@ def paper_images(
             drawn.update(
                 zip(batch, rasterize_all(files, renderers=renderers, settings=settings), strict=True)
             )
-        images.append(allowance.take(None if each is None else drawn.get(each, TOO_MANY)))
+        images.append(allowance.take(None if each is None else drawn.get(each, TOO_MANY_IMAGES)))
     return images
 
 

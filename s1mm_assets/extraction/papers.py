@@ -4,8 +4,10 @@ Here the parts meet: a bundle's figures are read (latex/, jats/, pdf/), their im
 found out about a figure is said in its row; nothing here raises for what a paper holds.
 """
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
 from typing import Protocol
 
 from s1mm_assets.extraction.images import paper_images
@@ -24,6 +26,7 @@ from s1mm_assets.extraction.rows import Method, PaperJob, markup_row, paper_row,
 from s1mm_assets.stages import Unread
 from s1mm_assets.tables import FigureCandidate, Paper, Rejection
 
+SURE_ENOUGH, ALIKE = 0.6, 0.7  # of a PDF's figure that stands in for a missing file
 CHILD_RENDERERS = ("pdfium", "poppler", "ghostscript", "resvg")
 
 
@@ -110,19 +113,27 @@ class PaperReader:
         jats = read_jats(bundle.members, name=job.paper_id)
         images = self._images(jats.figures, bundle.members)
         has_gaps = not images or not all(isinstance(image, Picture) for image in images)
-        if not has_gaps or jats.pdf_member is None:
-            drawn: dict[str, PdfFigure] = {}
-        else:
-            read = self._read_pdf(job, bundle.members[jats.pdf_member])
-            if not jats.figures and read.figures:
-                return pdf_read(job, read, self.detector)
-            drawn = {named(figure): figure for figure in reversed(read.figures)}
+        pdf = bundle.members[jats.pdf_member] if jats.pdf_member else pdf_among(bundle.members)
+        if not has_gaps or not pdf:
+            rows = [
+                markup_row(job, figure, image, bundle.members)
+                for figure, image in zip(jats.figures, images, strict=True)
+            ]
+            return read_as(job, "jats", jats, rows)
+        read = self._read_pdf(job, pdf)
+        if not jats.figures and read.figures:
+            known = replace(
+                job,
+                title=job.title or jats.title,
+                abstract=job.abstract or jats.abstract,
+                authors=job.authors or tuple(jats.authors),
+            )
+            return pdf_read(known, read, self.detector)
         rows = [
-            markup_row(job, figure, image, bundle.members, drawn.get(figure.figure_number or ""))
+            markup_row(job, figure, image, bundle.members, same_figure(figure, jats, read))
             for figure, image in zip(jats.figures, images, strict=True)
         ]
-        used = frozenset({"pdfium", self.detector.component} if drawn else ())
-        return read_as(job, "jats", jats, rows, used=used)
+        return read_as(job, "jats", jats, rows, used=frozenset({"pdfium", self.detector.component}))
 
     def _pdf(self, job: PaperJob, data: bytes) -> PaperRead:
         return pdf_read(job, self._read_pdf(job, data), self.detector)
@@ -182,6 +193,19 @@ def pdf_read(job: PaperJob, read: PdfPaper, detector: LayoutDetector) -> PaperRe
     """Return a paper that came as PDF."""
     rows = [pdf_row(job, figure) for figure in read.figures]
     return read_as(job, "pdf", read, rows, used=frozenset({"pdfium", detector.component}))
+
+
+def same_figure(figure: JatsFigure, jats: JatsPaper, read: PdfPaper) -> PdfFigure | None:
+    """Return the figure of the PDF that is surely a figure of the markup: one number, one image, one caption."""
+    if not figure.figure_number or figure.environment.startswith("sub-article"):
+        return None
+    marked = [each for each in jats.figures if each.figure_number == figure.figure_number]
+    drawn = [each for each in read.figures if named(each) == figure.figure_number]
+    if len(marked) != 1 or len(drawn) != 1 or (drawn[0].confidence or 0) < SURE_ENOUGH:
+        return None
+    one, other = (re.sub(r"\W+", "", each.caption).lower()[:200] for each in (figure, drawn[0]))
+    is_alike = SequenceMatcher(None, one, other, autojunk=False).ratio() >= ALIKE
+    return drawn[0] if is_alike else None
 
 
 def named(figure: PdfFigure) -> str:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s1mm_assets.extraction import images
-from s1mm_assets.extraction.images import TOO_MANY, capped, paper_images
+from s1mm_assets.extraction.images import TOO_MANY_IMAGES, paper_images
 from s1mm_assets.extraction.raster import Drawing, Picture, RasterSettings, Refused
 from s1mm_assets_tests.extraction.raster.drawings import ToldRenderers, eps, image_file, pdf
 
@@ -83,18 +83,8 @@ def test_a_paper_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
     found = drawn([("empty", None), *[("photo.png", None)] * 3, None, ("empty", None), *after], told)
 
-    assert found[1:5] == [picture, picture, TOO_MANY, None]
+    assert found[1:5] == [picture, picture, TOO_MANY_IMAGES, None]
     assert isinstance(found[0], Refused)
     assert found[5] == found[0]  # what is known of it stays true
-    assert found[6:] == [TOO_MANY] * 20
+    assert found[6:] == [TOO_MANY_IMAGES] * 20
     assert told.sizes == [14]  # those that came with the first
-
-
-def test_images_that_are_drawn_already_have_the_same_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A picture of the limit's size is the last."""
-    picture, refused = Picture(b"12345", "png", 1, 1, "pdfium"), drawn([("empty", None)])[0]
-    monkeypatch.setattr(images, "MAX_IMAGE_BYTES_PER_PAPER", 10)
-
-    found = capped([picture, None, picture, refused, picture, None])
-
-    assert found == [picture, None, picture, refused, TOO_MANY, None]

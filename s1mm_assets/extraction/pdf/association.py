@@ -20,6 +20,7 @@ _BEARABLE, _BEARABLE_TEXT = 2.5, 1.0  # more than this, and the whole is not the
 _PANEL_GAP_PT = 45.0
 _TOUCHING_PT = 2.0
 _CLEARLY_SEEN = 0.6
+_WHOLE_PAGE_PT2 = 80_000.0  # a picture that leaves its caption no room on the page is larger
 _MIN_REGION_PT2 = 40.0 * 40.0
 
 
@@ -310,6 +311,8 @@ def confidence_of(pair: Pair, layout: Sequence[LayoutBox]) -> float:
         suits = 1 / (1 + (pair.cost / 1.6) ** 2)
     elif pair.cost <= _TAGGED:
         suits = 0.93
+    elif pair.region.area < _WHOLE_PAGE_PT2:
+        suits *= 0.8
     seen = _agreement(
         pair.region.bbox, [box.bbox for box in layout if box.kind == "figure" and box.score >= 0.3]
     )

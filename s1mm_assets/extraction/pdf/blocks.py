@@ -92,6 +92,8 @@ def _followers(lines: Sequence[TextLine], breaks: frozenset[int]) -> dict[int, i
     tops = boxes[by_top, 1]
     best: dict[int, tuple[float, int]] = {}
     for above in range(len(lines)):
+        if len(lines[above].text) <= 2:
+            continue  # an index or a letter of a formula that stands apart
         x0, y0, x1, _ = boxes[above]
         size = sizes[above]
         low, high = np.searchsorted(tops, (y0 + 0.4 * size, y0 + MAX_PITCH * size))

@@ -14,7 +14,7 @@ from s1mm_assets.extraction.pdf.layout import BBox, LayoutBox
 from s1mm_assets.extraction.pdf.lines import TextLine
 
 LABEL = re.compile(
-    r"(?P<prefix>(?:suppl(?:ement(?:ary|al)?|\.)?|extended\s+data|expanded\s+view|appendix|additional)\s+)?"
+    r"(?P<prefix>(?:supp(?:l(?:ement(?:ary|al)?)?)?\.?|supporting|extended\s+data|expanded\s+view|appendix|additional)\s+)?"
     r"(?P<kind>figure|fig\.?|scheme|chart|plate)(?![a-z])\s*\.?\s*"
     r"(?P<number>(?:[A-Z]{1,2}[\s.\-]?)?\d{1,3}(?!\d)(?:[.\-–—]\d{1,3}(?!\d))*"
     r"|[IVXL]{1,6}(?![A-Za-z]))"
@@ -22,9 +22,9 @@ LABEL = re.compile(
     r"(?P<supplement>\s*[—–-]\s*figure\s+supplement\s+\d{1,2})?",
     re.IGNORECASE,
 )
-_SEPARATOR = re.compile(r"\s*(?P<mark>[|:.—–]|\)?\s*(?=$)|\s-\s)")
+_SEPARATOR = re.compile(r"\s*(?P<mark>[.:]\s*[—–]|[|:.—–]|\)?\s*(?=$)|\s-\s)")
 _CONTINUED = re.compile(
-    r"\s*\W{0,2}\s*\(?(?:continued\b|cont(?:in)?(?:\.|['’]d\b)|contd\b)"
+    r"\s*\W{0,2}\s*\(?(?:continued(?=\s*(?:$|[).:|,—–]|on\b|from\b))|cont(?:in)?(?:\.|['’]d\b)|contd\b)"
     r"(?:\s+(?:on|from)\s+(?:the\s+)?(?:next|previous|following|preceding)\s+page\b)?",
     re.IGNORECASE,
 )
@@ -99,7 +99,7 @@ def anchor_in(line: TextLine, page: int) -> Anchor | None:
     is_alone = not after.strip(" .:|)")
     if not mark and not is_alone and not (_SENTENCE_START.match(after) and not label["panel"]):
         return None
-    if label["panel"] and mark != "|" and not is_styled and not is_alone:
+    if label["panel"] and mark not in ("|", ":") and not is_styled and not is_alone:
         return None
     if mark == "." and rest[:1].isdigit() and not rest[:1].isspace():
         return None
@@ -122,7 +122,7 @@ def _number(label: re.Match[str]) -> str:
     prefix = (label["prefix"] or "").strip().lower()
     if label["supplement"]:
         number += re.sub(r"\s+", " ", label["supplement"]).strip()
-    if prefix.startswith("suppl") and number[:1].isdigit():
+    if prefix.startswith("supp") and number[:1].isdigit():
         return "S" + number
     if prefix.startswith("extended"):
         return f"Extended Data {number}"
@@ -164,7 +164,7 @@ def find_captions(
         taken: set[int] = set()
         for anchor in mine:
             own = first[anchor.line.order]
-            rest = [block for block in blocks if block.lines[0].order not in starts]
+            rest = [block for block in blocks if block.lines[0].order not in starts | taken]
             extent = _extent(
                 anchor, own, rest, text.layout, is_own_style=abs(own.size - body) > _OWN_STYLE_PT
             )
@@ -332,7 +332,9 @@ def _with_continuations(captions: Sequence[Caption]) -> list[Caption]:
             ),
             None,
         )
-        if owner is not None:
+        if owner is None:
+            joined.append(caption)
+        else:
             joined[owner] = replace(joined[owner], blocks=joined[owner].blocks + _resumed(caption))
     return joined
 

@@ -11,6 +11,7 @@ from s1mm_assets.extraction.pdf.lines import TextLine
 _DIGITS = re.compile(r"\d+")
 _NUMBER = re.compile(r"\d{1,5}")
 _EDGE_SHARE = 0.13  # of the page's height, above and below
+_MARGIN_PT, _STAMP_CHARS = 40.0, 25
 _VERY_EDGE_SHARE = 0.06
 _MIN_LINE_NUMBERS = 6
 _SLACK_PT = 6.0
@@ -50,6 +51,8 @@ def _key(line: TextLine, height: float) -> tuple[str, int] | None:
     if LABEL.match(line.text):
         return None  # "Fig. 3" in the corner of a page that is all figure
     if not line.is_upright:
+        if line.bbox.x0 > _MARGIN_PT and len(line.text) < _STAMP_CHARS:
+            return None  # the name of an axis
         return _DIGITS.sub("#", line.text), -round(line.bbox.x0 / _SLACK_PT)
     middle = (line.bbox.y0 + line.bbox.y1) / 2
     if _EDGE_SHARE * height < middle < (1 - _EDGE_SHARE) * height:

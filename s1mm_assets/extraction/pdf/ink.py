@@ -16,6 +16,7 @@ _MARGIN_PT = 0.8  # round characters that are erased
 _REPEATS, _REPEATED_SHARE = 3, 0.3  # pages
 _EDGE_DOWN, _EDGE_ACROSS = 0.1, 0.07  # of the page's height and width
 _BLEED_PX = 2
+_SHAPES = 4  # sizes of pages; documents with more are not set in pages
 _WHITE = 240
 Mask = NDArray[np.bool_]
 
@@ -119,6 +120,8 @@ class RepeatedInk:
     def add(self, ink: Ink) -> None:
         """Count one page, without its text."""
         shape = ink.mask.shape
+        if shape not in self._counts and len(self._counts) == _SHAPES:
+            return
         counts = self._counts.setdefault(shape, np.zeros(shape, dtype=np.uint16))
         counts += ink.mask
         self._pages[shape] = self._pages.get(shape, 0) + 1

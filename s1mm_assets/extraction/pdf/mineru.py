@@ -85,9 +85,9 @@ def boxes_of(
     found: dict[int, list[LayoutBox]] = {}
     n_stated = 0
     for page in _pages(_parsed(document)):
-        n_stated += len(page.regions)
-        if not isinstance(page.number, int) or isinstance(page.number, bool):
+        if not isinstance(page.number, int) or isinstance(page.number, bool) or page.number not in sizes_pt:
             continue
+        n_stated += len(page.regions)
         size_pt, unit = sizes_pt.get(page.number), _numbers(page.size, 2)
         if size_pt is None or unit is None or not _is_alike(size_pt, unit):
             continue

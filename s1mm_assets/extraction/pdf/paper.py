@@ -4,6 +4,7 @@ Pages are looked at once, one after the other: what is kept of each is its text,
 detector saw. Figures are cut out in a second pass, page by page.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,7 +20,7 @@ from s1mm_assets.extraction.pdf import running_text
 from s1mm_assets.extraction.pdf.association import Pair, across_pages, confidence_of, pairs_on
 from s1mm_assets.extraction.pdf.blocks import Block, body_size, columns_of
 from s1mm_assets.extraction.pdf.captions import Caption, PageText, find_captions, words_in
-from s1mm_assets.extraction.pdf.document import Page, as_displayed, opened, pages_of
+from s1mm_assets.extraction.pdf.document import MAX_SIDE_PT, Page, as_displayed, opened, pages_of
 from s1mm_assets.extraction.pdf.front_matter import abstract_in, doi_in, title_in
 from s1mm_assets.extraction.pdf.furniture import furniture
 from s1mm_assets.extraction.pdf.ink import Ink, RepeatedInk, ink_of
@@ -33,9 +34,15 @@ MAX_PAGES = 2_000
 LOOK_PX_PER_PT = 2.0  # the detector sees most when a page is drawn at twice the size that it takes
 MAX_LOOK_SIDE_PX = 3_200  # of huge pages, which are looked at more coarsely
 MAX_FIGURES = 2_000
+MAX_DETECTED_PAGES = 120  # later pages of a book are read without the detector, within the time of a paper
 _PAGES_AT_ONCE = 8
 _PADDING_PT = 1.5  # round the ink, so that edges are not cut
 _MIN_SIDE_PT = 3.0
+_LONG_CHARS = 30
+_WHOLLY = {  # why no page can be read → why the paper cannot
+    Rejection.TIMED_OUT: Rejection.TIMED_OUT,
+    Rejection.IMAGE_TOO_LARGE: Rejection.TOO_LARGE,
+}
 
 Stopwatch = Callable[[], Callable[[], bool]]
 
@@ -119,7 +126,7 @@ def read_pdf(
 ) -> PdfPaper:
     """Read a PDF's figures with their captions and the paragraphs that cite them.
 
-    Raises nothing for what the file holds; memory grows with its pages, by about 0.2 MB each.
+    Raises nothing for what the file holds; memory grows by about 0.7 MB a page.
 
     Args:
         data: The file.
@@ -139,7 +146,9 @@ def read_pdf(
             seen = list(_look(document, name, data, detector, stopwatch))
             failures = {page.failure for page in seen}
             if None not in failures:
-                worst = Rejection.TIMED_OUT if Rejection.TIMED_OUT in failures else Rejection.CORRUPT
+                worst = next(
+                    (why for failure, why in _WHOLLY.items() if failure in failures), Rejection.CORRUPT
+                )
                 return PdfPaper(rejection=worst, evidence=f"pdfium: none of {len(seen)} pages can be read")
             paper = _associate(seen, settings)
             figures = list(_cut_out(document, paper.figures, seen, stopwatch, raster))
@@ -202,6 +211,8 @@ def _look_at(page: Page, is_time_up: Callable[[], bool]) -> tuple[PageSeen, Imag
     except pdfium.PdfiumError:
         failure = Rejection.IMAGE_UNREADABLE
     width, height = page.size_pt
+    if not 0 < min(width, height) <= max(width, height) <= MAX_SIDE_PT:
+        failure = Rejection.IMAGE_TOO_LARGE
     px_per_pt = min(LOOK_PX_PER_PT, MAX_LOOK_SIDE_PX / max(width, height, 1.0))
     seen = PageSeen(
         page.number, page.size_pt, lines, None, (1, 1), px_per_pt / 2, turn=page.turn, failure=failure
@@ -224,9 +235,10 @@ def _look_at(page: Page, is_time_up: Callable[[], bool]) -> tuple[PageSeen, Imag
 
 def _turn_of(lines: Sequence[TextLine]) -> int:
     """Return how far a page has to be turned clockwise so that most of its text is upright."""
+    long = [line for line in lines if len(line.text) >= _LONG_CHARS]  # names of axes are not what a page says
     upright = sum(len(line.text) for line in lines if line.is_upright)
-    climbing = sum(len(line.text) for line in lines if not line.is_upright and line.climbs)
-    falling = sum(len(line.text) for line in lines if not line.is_upright and not line.climbs)
+    climbing = sum(len(line.text) for line in long if not line.is_upright and line.climbs)
+    falling = sum(len(line.text) for line in long if not line.is_upright and not line.climbs)
     if upright >= max(climbing, falling):
         return 0
     return 90 if climbing > falling else 270
@@ -236,11 +248,12 @@ def _detected(
     pages: Sequence[tuple[PageSeen, Image.Image]], name: str, data: bytes, detector: LayoutDetector
 ) -> list[PageSeen]:
     """Show pages to the detector."""
+    shown = [(seen, picture) for seen, picture in pages if seen.number < MAX_DETECTED_PAGES]
     views = [
-        PageView(seen.number, *seen.size_pt, _scaled(picture, 2 * seen.px_per_pt)) for seen, picture in pages
+        PageView(seen.number, *seen.size_pt, _scaled(picture, 2 * seen.px_per_pt)) for seen, picture in shown
     ]
-    for (seen, _), boxes in zip(pages, detector(name, data, views) if views else [], strict=True):
-        seen.layout = boxes
+    for (seen, _), boxes in zip(shown, detector(name, data, views) if views else [], strict=True):
+        seen.layout = tuple(box for box in boxes if all(map(math.isfinite, (*box.bbox, box.score))))
     return [seen for seen, _ in pages]
 
 

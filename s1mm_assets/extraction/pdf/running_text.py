@@ -19,7 +19,7 @@ _ONE = (
 )
 _STEP = r"\s*(?:,\s*and|,|;|and|&|to|[-–—])\s*"
 _CITED = re.compile(
-    r"\b(?P<prefix>suppl(?:ement(?:ary|al)?|\.)?\s+|extended\s+data\s+|expanded\s+view\s+)?"
+    r"\b(?P<prefix>supp(?:l(?:ement(?:ary|al)?)?)?\.?\s+|supporting\s+|extended\s+data\s+|expanded\s+view\s+)?"
     r"(?P<kind>fig(?:ure|\.)?s?\.?|schemes?|charts?|plates?)\s*"
     rf"(?P<list>{_ONE}(?:{_STEP}(?:{_ONE}|[A-Za-z](?![A-Za-z])))*)",
     re.IGNORECASE,
@@ -145,7 +145,7 @@ def cited(text: str) -> set[tuple[str, str]]:
         kind = match["kind"].lower()
         kind = "figure" if kind.startswith("fig") else kind.rstrip("s.")
         prefix = (match["prefix"] or "").lower()
-        letters = "S" if prefix.startswith("suppl") else "EV" if prefix.startswith("expanded") else ""
+        letters = "S" if prefix.startswith("supp") else "EV" if prefix.startswith("expanded") else ""
         data = "EXTENDEDDATA" if prefix.startswith("extended") else ""
         found |= {(kind, data + number) for number in _numbers(match["list"], letters)}
     return found

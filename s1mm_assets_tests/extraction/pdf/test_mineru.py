@@ -1,7 +1,6 @@
 """MinerU's files of every generation, and what a file from elsewhere cannot do."""
 
 import json
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ from hypothesis import strategies as st
 from s1mm_assets.extraction.pdf import mineru
 from s1mm_assets.extraction.pdf.layout import LayoutBox, LayoutError
 from s1mm_assets.extraction.pdf.mineru import boxes_of
-from s1mm_assets.tables import Rejection
 
 WIDTH, HEIGHT = 600.0, 800.0
 SIZES = dict.fromkeys(range(3), (WIDTH, HEIGHT))
@@ -197,12 +195,8 @@ def test_what_is_no_box_is_passed_over(write: Any, corners: Any) -> None:
 @pytest.mark.parametrize("write", [before_4, since_4, content_list, model])
 @pytest.mark.parametrize("number", [*GARBAGE, -1, 3, 10**30, 1.0, "1", float("nan")], ids=repr)
 def test_a_page_that_is_not_there_has_no_boxes(write: Any, number: Any) -> None:
-    """A file about such pages alone is of another document, and says so."""
-    with pytest.raises(LayoutError, match="another one") as refused:
-        read(write(number=number))
-
-    assert refused.value.rejection is Rejection.UNDECODABLE
-    assert str(pickle.loads(pickle.dumps(refused.value))) == str(refused.value)  # noqa: S301 - our own
+    """A file about other pages than are asked for says nothing of these."""
+    assert not any(read(write(number=number)).values())
 
 
 @pytest.mark.parametrize("size", [*GARBAGE, [0, 0], [-600, -800], [800, 600], [float("nan"), 800]], ids=repr)

@@ -80,7 +80,7 @@ def test_a_paper_without_files_is_told_apart_from_one_without_figures(name: str,
 def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
     """Also where other files of the paper cannot be read either: the first reason counts."""
     (tmp_path / "p_middle.json").write_bytes(b"garbage")
-    write(tmp_path / "p_content_list.json", number=7)
+    (tmp_path / "p_content_list.json").write_bytes(b"3")
 
     with pytest.raises(LayoutError, match="not JSON") as unreadable:
         MinerUFiles(tmp_path)("p", b"", PAGES)
