@@ -120,7 +120,7 @@ def exit_code_of(
 ) -> int:
     """Run one child to its end, or to its limits, and return its exit code; SIGALRM's if it took too long."""
     child = subprocess.Popen(  # noqa: S603 - the command is ours
-        [*_dying_with_parent(), *command],
+        [*dying_with_parent(), *command],
         stdin=streams.given,
         stdout=streams.output,
         stderr=streams.messages,
@@ -166,7 +166,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 @cache
-def _dying_with_parent() -> tuple[str, ...]:
+def dying_with_parent() -> tuple[str, ...]:
     """Return a command that has the kernel kill a child when this process dies, where there is one."""
     setpriv = shutil.which("setpriv")
     if setpriv is None:

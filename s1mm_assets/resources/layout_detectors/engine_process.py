@@ -5,18 +5,17 @@ Engines start processes of their own, so all that a child started counts, and go
 
 import os
 import re
-import shutil
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from os import killpg
 from pathlib import Path
 from signal import SIGKILL
 
 from s1mm_assets.extraction.pdf.layout import LayoutError
+from s1mm_assets.resources.child_process import dying_with_parent
 from s1mm_assets.resources.worker_caps import memory_bytes
 from s1mm_assets.tables import Rejection
 
@@ -62,7 +61,7 @@ def run(name: str, command: Sequence[str], scratch: Path, limits: EngineLimits) 
     said = scratch / "messages"
     with said.open("wb") as messages:
         child = subprocess.Popen(  # noqa: S603 - the command is ours
-            [*_dying_with_parent(), *command],
+            [*dying_with_parent(), *command],
             stdin=subprocess.DEVNULL,
             stdout=messages,
             stderr=messages,
@@ -123,14 +122,3 @@ def _last_words(said: Path, scratch: Path) -> str:
         text = messages.read().decode(errors="replace")
     text = _CHANGING.sub("", text).replace(str(scratch), "")
     return " ".join(text.split())[-_REASON_CHARS:] or "it said nothing"
-
-
-@cache
-def _dying_with_parent() -> tuple[str, ...]:
-    """Return a command that has the kernel kill a child when this process dies, where there is one."""
-    setpriv = shutil.which("setpriv")
-    if setpriv is None:
-        return ()
-    prefix = (setpriv, "--pdeathsig", "KILL")
-    tried = subprocess.run([*prefix, "true"], capture_output=True, check=False)  # noqa: S603
-    return prefix if tried.returncode == 0 else ()
