@@ -80,8 +80,9 @@ def figures_of(paths: Sequence[Path], images: Path | None, overlay: Path | None)
 
 
 def uri_of(path: Path) -> str:
-    """Return a file's path from the root; a folder's with a slash at its end."""
-    return f"{path.absolute()}/" if path.is_dir() else str(path.absolute())
+    """Return a path as seen from the root of the file system; a folder's with a slash at its end."""
+    uri = str(path.absolute()).lstrip("/")
+    return f"{uri}/" if path.is_dir() else uri
 
 
 def named_as_the_file(uri: str, paper_id: str) -> str:

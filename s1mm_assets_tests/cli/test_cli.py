@@ -28,13 +28,18 @@ def s1mm(*arguments: str | Path, **environment: str | Path) -> subprocess.Comple
     return subprocess.run([S1MM, *arguments], env=env, capture_output=True, text=True, check=False)
 
 
-def bundle(path: Path, graphics: bytes = b"square", members: dict[str, bytes] | None = None) -> Path:
-    """A paper with one figure, as a tar.gz."""
+def square() -> bytes:
+    """A PNG image."""
     from PIL import Image
 
     sink = io.BytesIO()
     Image.effect_noise((80, 80), 60).save(sink, "PNG")
-    files = {"main.tex": PAPER % graphics, "square.png": sink.getvalue()} | (members or {})
+    return sink.getvalue()
+
+
+def bundle(path: Path, graphics: bytes = b"square", members: dict[str, bytes] | None = None) -> Path:
+    """A paper with one figure, as a tar.gz."""
+    files = {"main.tex": PAPER % graphics, "square.png": square()} | (members or {})
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w:gz") as archive:
         for name, data in files.items():
@@ -69,6 +74,26 @@ def test_extract_prints_a_line_per_figure_and_writes_its_image(tmp_path: Path) -
     [image] = (tmp_path / "out").iterdir()
     assert image.read_bytes().startswith(b"\x89PNG")
     assert good.exists()
+
+
+def test_extract_reads_a_folder_of_loose_files_as_one_paper(tmp_path: Path) -> None:
+    """An article in JATS beside its images, as PMC has it."""
+    folder = tmp_path / "in" / "PMC1.1"
+    folder.mkdir(parents=True)
+    (folder / "fig1.png").write_bytes(square())
+    (folder / "article.nxml").write_text(
+        '<?xml version="1.0"?><article xmlns:xlink="http://www.w3.org/1999/xlink" article-type="research-article">'
+        "<front><article-meta><title-group><article-title>T</article-title></title-group></article-meta></front>"
+        "<body><sec><title>S</title><p>See text.</p>"
+        '<fig id="f1"><label>Figure 1</label><caption><p>A square.</p></caption>'
+        '<graphic xlink:href="fig1"/></fig></sec></body></article>'
+    )
+
+    done = s1mm("extract", tmp_path / "in")
+
+    assert done.returncode == 0, done.stderr
+    [line] = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (line["paper_id"], line["image"], line["caption"]) == ("PMC1.1", "fig1.png", "A square.")
 
 
 def test_extract_without_a_figure_fails(tmp_path: Path) -> None:
