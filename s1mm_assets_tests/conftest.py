@@ -1,6 +1,7 @@
 """Fixtures that tests of every stage use."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +13,24 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.register_profile("ci", settings.get_profile("untimed"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "untimed")
 
-
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker of tests that run programs from outside the virtual environment."""
+    config.addinivalue_line(
+        "markers", "needs(*programs): runs these; where one is missing the test skips, and fails in CI"
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose program is missing: on a developer's machine only, since CI shall run them all."""
+    programs = [program for marker in item.iter_markers("needs") for program in marker.args]
+    missing = [program for program in programs if shutil.which(program) is None]
+    if missing:
+        stop = pytest.fail if os.environ.get("CI") else pytest.skip
+        stop(f"not installed: {', '.join(missing)}")
 
 
 @pytest.fixture

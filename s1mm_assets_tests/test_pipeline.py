@@ -20,12 +20,12 @@ from PIL import Image, ImageOps
 
 from s1mm_assets.reports import failures, status
 from s1mm_assets.resources.shard_store import ShardStore
+from s1mm_assets_tests import pinned
 
 ROOT = Path(__file__).parents[1]
 S1MM = Path(sys.executable).with_name("s1mm")
 EXAMPLES = ROOT / "examples"
 PAPERS = [json.loads(line) for line in (EXAMPLES / "papers.jsonl").read_text("utf-8").splitlines()]
-VERSIONS = Path(__file__).parent / "golden" / "versions.json"
 RELEASED = ["figure_id", "image_path", "image_sha256", "rejection"]
 WITH_POSTSCRIPT = "arxiv|1998"  # a partition whose figures are all EPS
 PINNED = {  # asset → table → the columns that no renderer shapes, in the pipeline's order
@@ -133,13 +133,7 @@ def copy(built: Home, tmp_path: Path) -> Home:
     return Home(tmp_path / "home", built.sources)
 
 
-pytestmark = [
-    pytest.mark.xdist_group("pipeline"),
-    pytest.mark.skipif(
-        not (shutil.which("gs") and shutil.which("pdftoppm")),
-        reason="Ghostscript or poppler is not installed",
-    ),
-]
+pytestmark = [pytest.mark.xdist_group("pipeline"), pytest.mark.needs("gs", "pdftoppm")]
 
 
 def test_every_example_gives_what_its_author_expects(built: Home) -> None:
@@ -174,18 +168,12 @@ def test_outputs_change_only_with_a_version(built: Home) -> None:
     After a change, raise the VERSION of the stage that caused it and run `make golden`. Other examples give
     other outputs too: change them in a commit of their own, and run `make golden`.
     """
-    recorded = json.loads(VERSIONS.read_text()) if VERSIONS.is_file() else {}
+    recorded, examples = pinned.recorded(), digest_of_examples()
     found = {asset: pinned_outputs(built.store, asset) for asset in PINNED}
     cause = next((asset for asset in PINNED if found[asset] != recorded.get(asset)), None)
-    pinned = {"examples": digest_of_examples(), **found}
-    if cause is not None and recorded.get("examples") == pinned["examples"]:
-        was = recorded[cause]["version"]
-        assert found[cause]["version"] != was, (
-            f"{cause} gives other rows than version {was} did: raise its VERSION"
-        )
-    if os.environ.get("S1MM_UPDATE_GOLDEN") == "1":
-        VERSIONS.write_text(json.dumps(pinned, indent=1) + "\n")
-    assert json.loads(VERSIONS.read_text()) == pinned, "run `make golden`"
+    if cause is not None and recorded.get("examples") == examples:
+        pinned.require_another_version(cause, found[cause], recorded[cause])
+    pinned.require_recorded({"examples": examples, **found})
 
 
 def digest_of_examples() -> str:

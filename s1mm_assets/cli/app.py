@@ -18,6 +18,13 @@ app = typer.Typer(
     help="Scientific figure-text pairs from open-access papers: extract, build, judge and verify.\n\n"
     "Store, sources, release and settings are found by S1MM_STORE, S1MM_SOURCES, S1MM_RELEASE and S1MM_SETTINGS.",
 )
+batch_app = typer.Typer(
+    no_args_is_help=True,
+    help="Recaptions by `vllm run-batch` on a cluster that this one does not reach.\n\n"
+    "s1mm build --until filtered_figures; s1mm batch write; vllm run-batch there, with the model and revision of "
+    "the settings; s1mm batch read; write and read again until nothing is left to ask; s1mm build.",
+)
+app.add_typer(batch_app, name="batch")
 Partitions = Annotated[
     list[str] | None,
     typer.Option("--partition", "-p", help="Only this partition, e.g. 'arxiv|2019'; may be repeated."),
@@ -53,11 +60,17 @@ def demo(
 
 @app.command()
 @plain_errors
-def build(partition: Partitions = None) -> None:
+def build(
+    partition: Partitions = None,
+    until: Annotated[
+        str | None,
+        typer.Option(help="Stop after this asset, e.g. filtered_figures: before a GPU is needed."),
+    ] = None,
+) -> None:
     """Materialize every partition that has papers, then the publication. Done work is not done again."""
     from s1mm_assets.cli.build import build_all
 
-    raise typer.Exit(build_all(known_partitions(partition)))
+    raise typer.Exit(build_all(known_partitions(partition), until))
 
 
 @app.command()
@@ -104,6 +117,43 @@ def verify(release: Annotated[Path, typer.Argument(help="The release's folder.")
 
 @app.command()
 @plain_errors
+def plan(
+    *,
+    source: Annotated[str, typer.Option(help="Whose papers, e.g. arxiv.")],
+    year: Annotated[
+        list[int] | None, typer.Option(help="Only this year; may be repeated. Else all there are.")
+    ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(help="Figures per second and GPU; 20 is assumed.", min=0.001, show_default=False),
+    ] = None,
+    gpus: Annotated[
+        int | None, typer.Option(help="GPUs at work; 8 are assumed.", min=1, show_default=False)
+    ] = None,
+    egress_usd_per_gb: Annotated[
+        float | None,
+        typer.Option(
+            help="What 10^9 bytes from the source cost; 0.09 is assumed of a bucket, 0 of a folder.",
+            min=0,
+            show_default=False,
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a backfill will take: papers, figures, tokens, GPU hours, disk, bytes from the source and their cost.
+
+    Every number says where it comes from: counted in the store or listed by the source, else from the nearest three
+    years of this source in the store, else from the averages of the S1-MMAlign paper, else assumed. A "?" is not
+    known. What was paid for already, in the answer log or in current recaptions, is not counted again. Tokens are
+    estimated on up to 200 figures, always the same. Nothing is written, no server is asked.
+    """
+    from s1mm_assets.cli.plan import show
+
+    show(source, year or (), rate=rate, gpus=gpus, usd_per_gb=egress_usd_per_gb, as_json=as_json)
+
+
+@app.command()
+@plain_errors
 def status(as_json: AsJson = False) -> None:
     """Show what the store holds: rows at every door, by partition."""
     from s1mm_assets import reports
@@ -131,11 +181,26 @@ def failures(
 
 @app.command()
 @plain_errors
-def retry(partition: Partitions = None) -> None:
-    """Do again the shards with rows that the environment rejected: time, memory, crashes, missing renderers."""
+def retry(
+    partition: Partitions = None,
+    reason: Annotated[
+        list[Rejection] | None,
+        typer.Option(
+            help="Only this rejection, and answers of models too, e.g. answer_refusal; may be repeated.",
+            show_choices=False,
+        ),
+    ] = None,
+) -> None:
+    """Do again the rows that the environment rejected: time, memory, crashes, missing renderers, failed requests.
+
+    With --reason answer_…, models are asked again about the figures whose answers were rejected for it, and about
+    no others. The request is the same as before: a server that was out of order is made good, a model that is
+    simply bad at a figure may be again. What lies in the paper (drawn_in_tex …) is refused: after an update, or
+    with other settings, `s1mm build` does by itself what they touch.
+    """
     from s1mm_assets.cli.build import retry_failed
 
-    raise typer.Exit(retry_failed(known_partitions(partition)))
+    raise typer.Exit(retry_failed(known_partitions(partition), reason or ()))
 
 
 @app.command()
@@ -166,3 +231,42 @@ def settings() -> None:
         for name, value in values.items():
             out.print(f"{name} = {json.dumps(value)}", markup=False, highlight=False)
         out.print()
+
+
+Partition = Annotated[str, typer.Option("--partition", "-p", help="Of this partition, e.g. 'arxiv|2019'.")]
+
+
+@batch_app.command("write")
+@plain_errors
+def batch_write(
+    folder: Annotated[Path, typer.Argument(help="Where the files of requests go.")],
+    partition: Partition,
+    max_mib: Annotated[int, typer.Option(help="Of one file; then the next begins.", min=1)] = 200,
+) -> None:
+    """Write what is still to be asked about a partition's kept figures as OpenAI batch files, images included.
+
+    Answers that are in the answer log are not asked for. The folder's files of this partition are replaced; the
+    same log gives the same bytes. No server is needed.
+    """
+    from s1mm_assets.cli.batch import write
+
+    known_partitions([partition])
+    write(partition, folder, max_mib)
+
+
+@batch_app.command("read")
+@plain_errors
+def batch_read(
+    results: Annotated[list[Path], typer.Argument(help="What vllm run-batch wrote.", metavar="RESULT…")],
+    partition: Partition,
+) -> None:
+    """Put the results of batches into the answer log, from which `s1mm build` commits without any server.
+
+    Errors, truncated lines, and results of another prompt, model, image or partition are counted and named, and
+    change nothing. Results can be read again, in any order and number. Which weights answered cannot be seen in a
+    result: it counts as of the settings' model_revision.
+    """
+    from s1mm_assets.cli.batch import read
+
+    known_partitions([partition])
+    read(partition, results)

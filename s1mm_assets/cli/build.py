@@ -15,12 +15,16 @@ from rich.markup import escape
 from s1mm_assets import reports
 from s1mm_assets.cli.runs import PUBLICATION, STAGES, RunOutcome, materialize
 from s1mm_assets.cli.terminal import UsageError, bars, err, out, table
-from s1mm_assets.definitions import RELEASE, RENDERERS, SETTINGS, SOURCES, STORE
+from s1mm_assets.definitions import LAYOUT, RELEASE, RENDERERS, SETTINGS, SOURCES, STORE, VLLM
 from s1mm_assets.partitions import source_and_year
+from s1mm_assets.recaptioning.faults import RULES
 from s1mm_assets.release.verify import Problem, verify
+from s1mm_assets.resources.captioners.answer_log import AnswerLog
 from s1mm_assets.resources.release_folder import LocalFolder
+from s1mm_assets.tables import ENVIRONMENT_CAUSED, Rejection
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+ANSWERED = frozenset(reason for reason, _ in RULES)  # reasons that lie in a model's answer
 
 
 def pack_examples() -> None:
@@ -34,12 +38,19 @@ def pack_examples() -> None:
 def prepare() -> None:
     """Read every setting before the first partition starts, and say what is missing."""
     SETTINGS.as_dict()
-    for line in RENDERERS.missing(RENDERERS.versions()):
+    missing = RENDERERS.missing(RENDERERS.versions())
+    missing += LAYOUT.missing(LAYOUT.versions(SETTINGS.pdf.detector))
+    if SETTINGS.recaptioning.engine == "vllm":
+        missing += VLLM.missing()
+    for line in missing:
         err.print(f"warning: {line}", highlight=False, markup=False)
 
 
-def build_all(partitions: Sequence[str] | None) -> int:
-    """Materialize partitions and the publication; return the exit code."""
+def build_all(partitions: Sequence[str] | None, until: str | None = None) -> int:
+    """Materialize partitions, up to an asset or with the publication; return the exit code."""
+    if until is not None and until not in STAGES:
+        raise UsageError(f"{until} is no asset of a partition; there are: {', '.join(STAGES)}")
+    stages = STAGES[: STAGES.index(until) + 1] if until else STAGES
     prepare()
     known = {*SOURCES.partitions(), *reports.partition_keys(STORE)}
     keys = list(partitions) if partitions else sorted(known, key=source_and_year)
@@ -51,12 +62,14 @@ def build_all(partitions: Sequence[str] | None) -> int:
     with instance() as dagster:
         is_sound = True
         for i, key in enumerate(keys, start=1):
-            is_sound &= run(STAGES, key, dagster, f"{i}/{len(keys)} ")
-        is_sound = is_sound and run([PUBLICATION], None, dagster)
+            is_sound &= run(stages, key, dagster, f"{i}/{len(keys)} ")
+        is_sound = is_sound and (until is not None or run([PUBLICATION], None, dagster))
     table(reports.status(STORE), as_json=False, title=f"Store {STORE.uri}", totals=True)
     if not is_sound:
         out.print("The release was left as it was: a partition or the publication failed.")
         return 1
+    if until is not None:
+        return 0
     out.print(
         f"Release: {RELEASE.path} ({time.monotonic() - start:.0f} s). Look at its README.md, or:",
         markup=False,
@@ -65,13 +78,21 @@ def build_all(partitions: Sequence[str] | None) -> int:
     return 0
 
 
-def retry_failed(partitions: Sequence[str] | None) -> int:
-    """Forget the shards with rows that the environment rejected, and materialize their partitions again."""
+def retry_failed(partitions: Sequence[str] | None, reasons: Sequence[Rejection] = ()) -> int:
+    """Forget the shards with rows that were rejected for some reasons, and materialize their partitions again.
+
+    Args:
+        partitions: Only these; all where not given.
+        reasons: Only these; all that the environment causes where none is given.
+    """
+    refuse_unrepeatable(reasons)
     prepare()
-    found = environment_caused(partitions)
+    found = rejected_for(reasons, partitions)
     if found.is_empty():
-        out.print("nothing to retry: no row was rejected by the environment")
+        said = ", ".join(reasons) or "what the environment causes"
+        out.print(f"nothing to retry: no row was rejected for {said}", highlight=False)
         return 0
+    forget_answers(found)
     for asset, partition, shard in found.select("asset", "partition", "shard").unique().iter_rows():
         for name in ("figure_measures", asset) if asset == "filtered_figures" else (asset,):
             STORE.invalidate(name, partition, shard)
@@ -81,14 +102,44 @@ def retry_failed(partitions: Sequence[str] | None) -> int:
             first = min(STAGES.index(asset) for asset in found.filter(partition=key)["asset"])
             is_sound &= run(STAGES[first:], key, dagster)
         is_sound = is_sound and run([PUBLICATION], None, dagster)
-    left = environment_caused(partitions)
-    out.print(f"{len(found) - len(left)} of {len(found)} rows mended")
+    left = rejected_for(reasons, partitions)
+    n_rows, n_left = (each.n_unique(["partition", "id"]) for each in (found, left))  # met at several doors
+    out.print(f"{n_rows - n_left} of {n_rows} rows mended")
     return 0 if is_sound else 1
 
 
-def environment_caused(partitions: Sequence[str] | None) -> pl.DataFrame:
-    """Return the rows that the environment rejected, at whatever door."""
-    return reports.environment_caused(reports.failures(STORE, partitions=partitions, first_only=False))
+def refuse_unrepeatable(reasons: Sequence[Rejection]) -> None:
+    """Refuse reasons that lie in the paper: only other code or settings change them, and then a build does."""
+    for reason in reasons:
+        if reason not in ENVIRONMENT_CAUSED | ANSWERED:
+            raise UsageError(
+                f"{reason} lies in the paper: doing it again gives it again. After a change of code or settings "
+                "`s1mm build` does again what it touches. To be retried are: "
+                + ", ".join(sorted(ENVIRONMENT_CAUSED | ANSWERED))
+            )
+        if reason in ANSWERED and SETTINGS.recaptioning.engine != "vllm":
+            raise UsageError(
+                f"{reason} is of a model's answer, and [recaptioning] engine is "
+                f"{SETTINGS.recaptioning.engine}: set it to vllm to ask again"
+            )
+
+
+def rejected_for(reasons: Sequence[Rejection], partitions: Sequence[str] | None) -> pl.DataFrame:
+    """Return the rows rejected for these reasons, or by the environment, at whatever door."""
+    found = reports.failures(STORE, partitions=partitions, first_only=False)
+    if not reasons:
+        return reports.environment_caused(found)
+    return found.filter(pl.col("rejection").is_in([reason.value for reason in reasons]))
+
+
+def forget_answers(found: pl.DataFrame) -> None:
+    """Forget what models answered about figures rejected for it, so that these are asked again, and no others."""
+    is_answered = pl.col("rejection").is_in([reason.value for reason in ANSWERED])
+    answered = found.filter(is_answered & (pl.col("asset") == "recaptions"))
+    for partition, shard in answered.select("partition", "shard").unique(maintain_order=True).iter_rows():
+        figure_ids = answered.filter(partition=partition, shard=shard)["id"]
+        with AnswerLog.open(STORE, partition, shard) as log:
+            log.forget(figure_ids.to_list())
 
 
 def problems_of(release: Path) -> list[Problem]:

@@ -59,7 +59,7 @@ def plain_errors(command: Callable[Arguments, Answer]) -> Callable[Arguments, An
 @contextmanager
 def bars(title: str) -> Iterator[None]:
     """Show how far the worker pool is, a bar per kind of item, while a terminal is looking."""
-    from s1mm_assets.resources.worker_pool import progress_to
+    from s1mm_assets.resources.progress import progress_to
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:

@@ -22,22 +22,23 @@ _BYTES_AT_ONCE = 64 * 2**20  # of source files, which renderers copy
 Wanted = tuple[str, int | None]  # a bundle member, and the page of it
 
 
-class _Allowance:
+class Allowance:
     """How much a paper's pictures may still take."""
 
     def __init__(self) -> None:
-        self.left_bytes = MAX_IMAGE_BYTES_PER_PAPER
+        self._left_bytes = MAX_IMAGE_BYTES_PER_PAPER
 
-    def take(self, image: Picture | Refused | None) -> Picture | Refused | None:
+    def take(self, image: Picture | Refused) -> Picture | Refused:
         """Return the image, or why it is one too many."""
         if isinstance(image, Picture):
-            self.left_bytes -= len(image.image)
+            self._left_bytes -= len(image.image)
             return TOO_MANY_IMAGES if self.is_spent else image
         return image
 
     @property
     def is_spent(self) -> bool:
-        return self.left_bytes < 0
+        """Whether the last picture was one too many, and so is each after it."""
+        return self._left_bytes < 0
 
 
 def paper_images(
@@ -55,7 +56,7 @@ def paper_images(
     batches = _batches(list(dict.fromkeys(each for each in wanted if each is not None)), members)
     drawn: dict[Wanted, Picture | Refused] = {}
     images: list[Picture | Refused | None] = []
-    allowance = _Allowance()
+    allowance = Allowance()
     for each in wanted:
         if each is not None and each not in drawn and not allowance.is_spent:
             batch = next(batches)
@@ -63,7 +64,7 @@ def paper_images(
             drawn.update(
                 zip(batch, rasterize_all(files, renderers=renderers, settings=settings), strict=True)
             )
-        images.append(allowance.take(None if each is None else drawn.get(each, TOO_MANY_IMAGES)))
+        images.append(None if each is None else allowance.take(drawn.get(each, TOO_MANY_IMAGES)))
     return images
 
 

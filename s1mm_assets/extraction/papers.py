@@ -28,6 +28,8 @@ from s1mm_assets.tables import FigureCandidate, Paper, Rejection
 
 SURE_ENOUGH, ALIKE = 0.6, 0.7  # of a PDF's figure that stands in for a missing file
 CHILD_RENDERERS = ("pdfium", "poppler", "ghostscript", "resvg")
+PDF_RENDERERS = ("pdfium", "pillow")  # Pillow scales pages for the detector, and encodes what is cut out
+ANCILLARY = "anc/"  # arXiv: files beside the paper, not of it
 
 
 class Bundle(Protocol):
@@ -96,7 +98,11 @@ class PaperReader:
     def overlays(self, job: PaperJob) -> list[tuple[int, bytes]]:
         """Return the pages of a paper's PDF with what was found drawn on them: 0-based number, PNG."""
         bundle = self.read_bundle(job.uri, job.offset, job.length, job.paper_id, job.sha256)
-        pdf = pdf_among(bundle.members) if bundle.kind in ("pdf", "jats", "meca") else b""
+        pdf = b""
+        if bundle.kind == "pdf":
+            pdf = pdf_among(bundle.members)
+        elif bundle.kind in ("jats", "meca"):
+            pdf = pdf_beside(read_jats(bundle.members, name=job.paper_id), bundle.members)
         return list(overlays(pdf, self._read_pdf(job, pdf), self.renderers.stopwatch)) if pdf else []
 
     def _latex(self, job: PaperJob, bundle: Bundle) -> PaperRead:
@@ -113,7 +119,7 @@ class PaperReader:
         jats = read_jats(bundle.members, name=job.paper_id)
         images = self._images(jats.figures, bundle.members)
         has_gaps = not images or not all(isinstance(image, Picture) for image in images)
-        pdf = bundle.members[jats.pdf_member] if jats.pdf_member else pdf_among(bundle.members)
+        pdf = pdf_beside(jats, bundle.members)
         if not has_gaps or not pdf:
             rows = [
                 markup_row(job, figure, image, bundle.members)
@@ -133,7 +139,7 @@ class PaperReader:
             markup_row(job, figure, image, bundle.members, same_figure(figure, jats, read))
             for figure, image in zip(jats.figures, images, strict=True)
         ]
-        return read_as(job, "jats", jats, rows, used=frozenset({"pdfium", self.detector.component}))
+        return read_as(job, "jats", jats, rows, used=frozenset({*PDF_RENDERERS, self.detector.component}))
 
     def _pdf(self, job: PaperJob, data: bytes) -> PaperRead:
         return pdf_read(job, self._read_pdf(job, data), self.detector)
@@ -157,9 +163,15 @@ class PaperReader:
         return paper_images(wanted, members, renderers=self.renderers, settings=self.raster)
 
 
+def pdf_beside(jats: JatsPaper, members: Mapping[str, bytes]) -> bytes:
+    """Return the PDF of a paper in JATS: the one that package or article name, else the only one; or empty."""
+    return members[jats.pdf_member] if jats.pdf_member else pdf_among(members)
+
+
 def pdf_among(members: Mapping[str, bytes]) -> bytes:
-    """Return the first PDF of a bundle; empty if there is none."""
-    return next((data for data in members.values() if sniff(data) == "pdf"), b"")
+    """Return the PDF of a bundle, ancillary files aside; empty if there is none, or no telling which it is."""
+    pdfs = [data for path, data in members.items() if sniff(data) == "pdf" and not path.startswith(ANCILLARY)]
+    return pdfs[0] if len(pdfs) == 1 else b""
 
 
 def read_as(
@@ -192,7 +204,7 @@ def read_as(
 def pdf_read(job: PaperJob, read: PdfPaper, detector: LayoutDetector) -> PaperRead:
     """Return a paper that came as PDF."""
     rows = [pdf_row(job, figure) for figure in read.figures]
-    return read_as(job, "pdf", read, rows, used=frozenset({"pdfium", detector.component}))
+    return read_as(job, "pdf", read, rows, used=frozenset({*PDF_RENDERERS, detector.component}))
 
 
 def same_figure(figure: JatsFigure, jats: JatsPaper, read: PdfPaper) -> PdfFigure | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from s1mm_assets.metrics.grounding import grounding
+from s1mm_assets.grounding import grounding
 from s1mm_assets.stages import ShardReader, ShardWriter, Stage
 from s1mm_assets.tables import Metric, frame_of
 

@@ -1,10 +1,12 @@
 """Recaptions: what is known of a figure (window), who writes (the engines), and the stage that asks them."""
 
 from s1mm_assets.recaptioning.context import ContextCaptioner
+from s1mm_assets.recaptioning.settings import RecaptionSettings
 from s1mm_assets.recaptioning.stage import SUMMARISED, VERSION, stage, summary
 from s1mm_assets.recaptioning.window import (
     CaptionAnswer,
     Captioner,
+    CaptionJob,
     CaptionRequest,
     Mention,
     SemanticWindow,
@@ -14,10 +16,12 @@ __all__ = [
     "SUMMARISED",
     "VERSION",
     "CaptionAnswer",
+    "CaptionJob",
     "CaptionRequest",
     "Captioner",
     "ContextCaptioner",
     "Mention",
+    "RecaptionSettings",
     "SemanticWindow",
     "stage",
     "summary",

@@ -6,12 +6,14 @@ figure", and a closing mention of the paper's title. It looks at no image and in
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 from s1mm_assets.recaptioning.references import ELSEWHERE, names_figure, standing_alone
 from s1mm_assets.recaptioning.sentences import repeats, split, words
-from s1mm_assets.recaptioning.window import CaptionAnswer, CaptionRequest, SemanticWindow
+from s1mm_assets.recaptioning.window import CaptionAnswer, CaptionJob, CaptionRequest, SemanticWindow
 from s1mm_assets.tables import Rejection
 
 ENOUGH_CHARS = 600  # the abstract is asked only where caption and mentions give less
@@ -42,12 +44,21 @@ class ContextCaptioner:
     model_revision: str | None = None
     prompt_version = "context-1"
     prompt_sha256 = hashlib.sha256(PROMPT.encode()).hexdigest()
+    parameters: Mapping[str, Any] = MappingProxyType({})
     needs_image = False
 
-    def caption(self, requests: Iterable[CaptionRequest]) -> Iterator[CaptionAnswer]:
+    def caption(
+        self,
+        requests: Iterable[CaptionRequest],
+        job: CaptionJob,  # noqa: ARG002 - it keeps nothing
+    ) -> Iterator[CaptionAnswer]:
         """Yield one composed description per request; no_context where there is nothing to compose from."""
         for request in requests:
             yield answer(request.window)
+
+    def cost(self) -> dict[str, Any]:
+        """Nothing worth counting."""
+        return {}
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -7,7 +7,8 @@ aside such as "(see Table 2)" goes.
 import re
 
 _NUMBER = r"[A-Z]{0,2}\.?\d{1,4}(?:\.\d{1,3})?"
-_PANEL = r"(?:\s?\([a-zA-Z](?:[-–,\s]{1,2}[a-zA-Z])?\)|[a-z](?![\w]))?"
+_LETTERS = r"(?:[a-h]{1,3}|[A-H]{1,3}|[a-zA-Z])(?:[-–,][a-zA-Z]){0,8}(?!\w)"  # without brackets: no blanks
+_PANEL = rf"(?:\s?\([a-zA-Z](?:[-–,\s]{{1,2}}[a-zA-Z])?\)|{_LETTERS})?"
 _MORE = rf"(?:\s?(?:,\s?and|and|or|to|,|&|--?|–)\s?(?:{_NUMBER}|\({_NUMBER}\)){_PANEL}){{0,8}}"
 FIGURES = re.compile(rf"\b[Ff]ig(?:ure|\.)?s?\.?[\s~]{{0,2}}({_NUMBER}|\({_NUMBER}\))({_PANEL})({_MORE})")
 _FLOATS = r"(?:[Ff]ig(?:ure)?s?|[Tt]ab(?:le)?s?|[Ee]q(?:uation|n)?s?|[Ss]ec(?:tion|t)?s?|[Aa]ppendi(?:x|ces)|[Rr]efs?)"

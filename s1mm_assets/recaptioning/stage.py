@@ -9,6 +9,7 @@ import polars as pl
 from s1mm_assets.recaptioning.window import (
     CaptionAnswer,
     Captioner,
+    CaptionJob,
     CaptionRequest,
     Mention,
     SemanticWindow,
@@ -16,7 +17,7 @@ from s1mm_assets.recaptioning.window import (
 from s1mm_assets.stages import ShardReader, ShardWriter, Stage
 from s1mm_assets.tables import Recaption, frame_of
 
-VERSION = "1"
+VERSION = "2"
 SUMMARISED = ("recaption", "engine", "rejection")
 ROWS_PER_WRITE = 500
 FIGURE_COLUMNS = (
@@ -28,18 +29,24 @@ def stage(captioner: Captioner) -> Stage:
     """Return the stage that asks one engine for the recaption of every kept figure."""
 
     def make(shard: ShardReader, writer: ShardWriter) -> None:
-        asked: deque[CaptionRequest] = deque()
+        asked: deque[tuple[str, str]] = (
+            deque()
+        )  # of figure and paper: an engine may be far ahead of its answers
         rows: list[Recaption] = []
-        for answer in captioner.caption(noted(requests_of(shard), asked)):
-            rows.append(recaption(captioner, asked.popleft(), answer))
+        kept = kept_figures(shard)
+        job = CaptionJob(partition=shard.partition, shard=shard.shard, n_figures=len(kept))
+        requests = noted(requests_of(shard, kept), asked)
+        for answer in captioner.caption(requests, job):
+            figure_id, paper_id = asked.popleft()
+            rows.append(recaption(captioner, figure_id, paper_id, answer))
             if len(rows) == ROWS_PER_WRITE:
                 writer.write("recaptions", frame_of(Recaption, rows))
                 rows = []
         writer.write("recaptions", frame_of(Recaption, rows))
         if asked:
-            raise ValueError(f"{captioner.engine} gave no answer for {asked[0].figure_id}")
+            raise ValueError(f"{captioner.engine} gave no answer for {asked[0][0]}")
 
-    figures = (*FIGURE_COLUMNS, "image") if captioner.needs_image else FIGURE_COLUMNS
+    figures = (*FIGURE_COLUMNS, "image", "sha256") if captioner.needs_image else FIGURE_COLUMNS
     return Stage(
         asset="recaptions",
         version=VERSION,
@@ -55,22 +62,28 @@ def stage(captioner: Captioner) -> Stage:
             "model_revision": captioner.model_revision,
             "prompt_version": captioner.prompt_version,
             "prompt_sha256": captioner.prompt_sha256,
+            **captioner.parameters,
         },
     )
 
 
-def requests_of(shard: ShardReader) -> Iterator[CaptionRequest]:
+def kept_figures(shard: ShardReader) -> pl.Series:
+    """The ids of the figures that the filters kept."""
+    decisions = shard.read("filtered_figures", "decisions")
+    return decisions.filter(pl.col("rejection").is_null())["figure_id"]
+
+
+def requests_of(shard: ShardReader, kept: pl.Series) -> Iterator[CaptionRequest]:
     """Yield a request per kept figure. Figures lie paper by paper, and so do the requests."""
     papers = {row["paper_id"]: row for row in shard.read("figure_candidates", "papers").iter_rows(named=True)}
-    decisions = shard.read("filtered_figures", "decisions")
-    kept = set(decisions.filter(pl.col("rejection").is_null())["figure_id"])
     for figures in shard.scan("figure_candidates", "figures"):
-        for figure in figures.filter(pl.col("figure_id").is_in(kept)).iter_rows(named=True):
+        for figure in figures.filter(pl.col("figure_id").is_in(kept.implode())).iter_rows(named=True):
             yield CaptionRequest(
                 figure_id=figure["figure_id"],
                 paper_id=figure["paper_id"],
                 window=window_of(figure, papers[figure["paper_id"]]),
                 image=figure.get("image"),
+                image_sha256=figure.get("sha256"),
             )
 
 
@@ -89,18 +102,18 @@ def window_of(figure: Mapping[str, Any], paper: Mapping[str, Any]) -> SemanticWi
     )
 
 
-def noted(requests: Iterator[CaptionRequest], asked: deque[CaptionRequest]) -> Iterator[CaptionRequest]:
-    """Pass requests on, and remember them until they are answered."""
+def noted(requests: Iterator[CaptionRequest], asked: deque[tuple[str, str]]) -> Iterator[CaptionRequest]:
+    """Pass requests on, and remember whose they are until they are answered; not their images."""
     for request in requests:
-        asked.append(request)
+        asked.append((request.figure_id, request.paper_id))
         yield request
 
 
-def recaption(captioner: Captioner, request: CaptionRequest, answer: CaptionAnswer) -> Recaption:
+def recaption(captioner: Captioner, figure_id: str, paper_id: str, answer: CaptionAnswer) -> Recaption:
     """Return the row of one answer."""
     return Recaption(
-        figure_id=request.figure_id,
-        paper_id=request.paper_id,
+        figure_id=figure_id,
+        paper_id=paper_id,
         recaption=answer.recaption,
         engine=captioner.engine,
         model=captioner.model,
@@ -113,6 +126,9 @@ def recaption(captioner: Captioner, request: CaptionRequest, answer: CaptionAnsw
         flags=list(answer.flags),
         rejection=answer.rejection,
         evidence=answer.evidence,
+        sampling=answer.sampling,
+        seed=answer.seed,
+        request_sha256=answer.request_sha256,
     )
 
 

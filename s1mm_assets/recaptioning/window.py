@@ -1,8 +1,8 @@
 """What an engine is told of a figure, and what it answers. Every engine has this interface."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from s1mm_assets.tables import Rejection
 
@@ -27,6 +27,7 @@ class SemanticWindow:
     sub_caption: str | None = None
     parent_caption: str | None = None
     mentions: tuple[Mention, ...] = ()
+    image_text: tuple[str, ...] = ()  # words read in the image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +37,17 @@ class CaptionRequest:
     figure_id: str
     paper_id: str
     window: SemanticWindow
-    image: bytes | None = None  # given where the engine looks at it
+    image: bytes | None = None  # PNG or JPEG as released; given where the engine looks at it
+    image_sha256: str | None = None  # of `image`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptionJob:
+    """The shard whose figures are described: an engine keeps its answers, and reports, by shard."""
+
+    partition: str
+    shard: str
+    n_figures: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +61,9 @@ class CaptionAnswer:
     flags: tuple[str, ...] = ()
     rejection: Rejection | None = None
     evidence: str | None = None
+    sampling: str | None = None  # JSON: what the model was asked with
+    seed: int | None = None
+    request_sha256: str | None = None
 
 
 class Captioner(Protocol):
@@ -60,7 +74,11 @@ class Captioner(Protocol):
     model_revision: str | None
     prompt_version: str
     prompt_sha256: str  # of everything that shapes the answer but the request
+    parameters: Mapping[str, Any]  # what else shapes the answers; JSON values
     needs_image: bool
 
-    def caption(self, requests: Iterable[CaptionRequest]) -> Iterator[CaptionAnswer]:
+    def caption(self, requests: Iterable[CaptionRequest], job: CaptionJob) -> Iterator[CaptionAnswer]:
         """Yield one answer per request, in order. An outage raises; a bad request is answered by a rejection."""
+
+    def cost(self) -> dict[str, Any]:
+        """Return what the answers so far cost: rates, tokens, failures. Never part of the data."""

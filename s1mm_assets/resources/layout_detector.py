@@ -1,8 +1,6 @@
 """Every layout detector of this installation, by name, and the version of the one that is used."""
 
-import re
 import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ from s1mm_assets.extraction.pdf.layout import LayoutBox, LayoutDetector, PageVie
 from s1mm_assets.resources.layout_detectors import engines, mineru_files, rapid_layout
 from s1mm_assets.resources.layout_detectors.engine_process import EngineLimits
 from s1mm_assets.resources.layout_detectors.rapid_layout import RapidLayoutDetector
+from s1mm_assets.resources.program_version import stated_version
 
 __all__ = ["DETECTORS", "MISSING", "LayoutDetectors", "ObjectsOnly", "RapidLayoutDetector"]
 
@@ -96,17 +95,7 @@ class LayoutDetectors(dg.ConfigurableResource[Any]):
                 folder = Path(self.mineru_folder)
                 return f"sha256:{mineru_files.digest_of(folder)}" if folder.is_dir() else MISSING
             case "mineru":
-                return _stated_version(self.mineru)
+                return stated_version(self.mineru) or MISSING
             case "magic-pdf":
-                return _stated_version(self.magic_pdf)
+                return stated_version(self.magic_pdf) or MISSING
         return "none"
-
-
-def _stated_version(program: str) -> str:
-    """Return the version number that a program states, or "missing"."""
-    path = shutil.which(program)
-    if path is None:
-        return MISSING
-    said = subprocess.run([path, "--version"], capture_output=True, check=False, timeout=120)  # noqa: S603
-    number = re.search(rb"\d+(\.\d+)+", said.stdout + said.stderr)
-    return number[0].decode("ascii") if number else "unknown"

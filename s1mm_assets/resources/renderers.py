@@ -4,7 +4,6 @@ import hashlib
 import json
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,6 +21,7 @@ import resvg_py
 from s1mm_assets.extraction.raster import Box, Drawing, Page, Refused
 from s1mm_assets.resources.child_process import Finished, Limits, run
 from s1mm_assets.resources.ghostscript import Ghostscript
+from s1mm_assets.resources.program_version import stated_version
 from s1mm_assets.tables import Rejection
 
 MISSING = "missing"
@@ -191,8 +191,8 @@ class Renderers(dg.ConfigurableResource[Any]):
         found = {
             **self.decoder(),
             "pdfium": str(pypdfium2.version.PDFIUM_INFO),
-            "poppler": _version(self.poppler, "-v"),
-            "ghostscript": _version(self.ghostscript, "--version"),
+            "poppler": stated_version(self.poppler, "-v") or MISSING,
+            "ghostscript": stated_version(self.ghostscript) or MISSING,
             "resvg": f"{resvg_py.__resvg_version__} by {resvg_py.__version__}, fonts {_fonts()}",
         }
         for line in self.missing(found):
@@ -205,13 +205,3 @@ def _codecs() -> str:
     names = ("zlib", "zlib_ng", "jpg", "libjpeg_turbo", "libtiff")
     found = {name: PIL.features.version(name) for name in names}
     return " ".join(f"{name}={version}" for name, version in found.items() if version)
-
-
-def _version(program: str, option: str) -> str:
-    """Return the version number that a program states, or "missing"."""
-    path = shutil.which(program)
-    if path is None:
-        return MISSING
-    said = subprocess.run([path, option], capture_output=True, check=False, timeout=30)  # noqa: S603
-    number = re.search(rb"\d+(\.\d+)+", said.stdout + said.stderr)
-    return number[0].decode("ascii") if number else "unknown"

@@ -1,8 +1,10 @@
 """The settings that shape the data, read from one TOML file; `s1mm settings` prints it with every default.
 
-Addresses, numbers of workers and batch sizes are fields of the resources that use them, not settings.
+Addresses, numbers of workers and batch sizes are fields of the resources that use them, not settings. One section
+shapes no data: [vllm], how servers are run.
 """
 
+import math
 import tomllib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -12,6 +14,7 @@ import dagster as dg
 
 from s1mm_assets.extraction import PdfSettings, RasterSettings
 from s1mm_assets.filtering import FilterSettings
+from s1mm_assets.recaptioning import RecaptionSettings
 from s1mm_assets.release import ReleaseSettings
 from s1mm_assets.resources.layout_detector import DETECTORS
 from s1mm_assets.resources.layout_detectors.engines import TIERS
@@ -20,27 +23,43 @@ Section = TypeVar("Section")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RecaptionSettings:
-    """Who writes the recaptions. There is no fallback from one engine to another."""
-
-    engine: str = "context"  # context: extractive, no model
-
-    def __post_init__(self) -> None:
-        """Refuse an engine that is not there."""
-        if self.engine != "context":
-            raise ValueError(f"recaptioning.engine is {self.engine!r}; this version has: context")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckSettings:
     """Where the checks that warn draw their lines."""
 
     min_archive_rejection_rate: float = 0.0
     max_archive_rejection_rate: float = 0.35  # the paper reports about 0.20 for arXiv
+    max_recaption_rejection_rate: float = 0.05  # of the kept figures
     n_reopened_images: int = 64  # kept images that are decoded once more, per partition
     allow_vanished_chunks: bool = (
         False  # a chunk that was landed and is gone takes its papers out of the release
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VllmSettings:
+    """How vLLM servers are run and waited for. None of it shapes the data, nor makes any of it again."""
+
+    in_flight_per_server: int = 64  # requests that one server is given at a time
+    request_timeout_s: float = 180.0
+    outage_after_s: float = 120.0  # without a healthy server the step stops
+    tensor_parallel: int = 1  # GPUs that one server of our own spreads over
+    max_model_len: int = 8_192  # tokens of a request and its answer
+    gpu_memory_utilization: float = 0.92
+    start_timeout_s: float = 1_800.0  # weights load from slow disks
+    max_restarts: int = 10  # of one server within an hour
+
+    def __post_init__(self) -> None:
+        """Refuse what no server can be run with."""
+        for name in ("in_flight_per_server", "tensor_parallel", "max_model_len"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1")
+        for name in ("request_timeout_s", "outage_after_s", "start_timeout_s"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be above 0")
+        if not 0 < self.gpu_memory_utilization <= 1:
+            raise ValueError("gpu_memory_utilization lies in 0 to 1")
+        if self.max_restarts < 0:
+            raise ValueError("max_restarts must be at least 0")
 
 
 SECTIONS: dict[str, type] = {
@@ -48,6 +67,7 @@ SECTIONS: dict[str, type] = {
     "pdf": PdfSettings,
     "filtering": FilterSettings,
     "recaptioning": RecaptionSettings,
+    "vllm": VllmSettings,
     "release": ReleaseSettings,
     "checks": CheckSettings,
 }
@@ -130,6 +150,11 @@ class Settings(dg.ConfigurableResource[Any]):
     def recaptioning(self) -> RecaptionSettings:
         """Who writes the recaptions."""
         return self._section("recaptioning", RecaptionSettings)
+
+    @property
+    def vllm(self) -> VllmSettings:
+        """How its servers are run."""
+        return self._section("vllm", VllmSettings)
 
     @property
     def release(self) -> ReleaseSettings:

@@ -3,6 +3,7 @@
     <store>/<asset>/<source>/<year>/<shard>/<table>-<sha256>.parquet     immutable
     <store>/<asset>/<source>/<year>/<shard>/commit.json                  names its tables; replaced last
     <store>/<asset>/<source>/<year>/partition.json                       the shards of this materialization
+    <store>/answers/<source>/<year>/<shard>/                             what models answered: captioners/answer_log
 
 The same code serves a local folder and an object store. Nothing is overwritten: a shard done again writes new
 tables and then replaces its commit record, so a reader, a kill or a second writer never meets a mixture.
@@ -43,6 +44,7 @@ from s1mm_assets.tables import SCHEMA_VERSION, TABLES, schema_of
 
 COMMIT = "commit.json"
 PARTITION = "partition.json"
+ANSWERS = "answers"  # beside the assets' folders; no commit names what lies there
 BUFFER_BYTES = 8 * 2**20  # an object store is asked once for as much
 JOURNAL = "journal.json"  # clocks and hosts: outside every digest
 Report = Callable[[str], None]
@@ -191,7 +193,7 @@ class ShardStore(dg.ConfigurableResource[Any]):
     ) -> Commit:
         start = time.time()
         with self._staging() as staging:
-            reader = _Reader(self, stage, partition, shard, parents)
+            reader = StoredShard(self, stage, partition, shard, parents)
             writer = _Writer(staging, stage)
             stage.make(reader, writer)
             tables, files = writer.finish()
@@ -364,7 +366,7 @@ def check_inputs(inputs: Sequence[ShardSet], shards: Sequence[str]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reader:
+class StoredShard:
     """A `stages.ShardReader` over the commit records of one shard."""
 
     store: ShardStore
@@ -374,9 +376,11 @@ class _Reader:
     parents: Mapping[str, Commit]
 
     def scan(self, asset: str, table: str) -> Iterator[pl.DataFrame]:
+        """Yield a declared table one row group at a time."""
         return self.store.scan_shard(self.parents[asset], table, self.stage.reads[asset][table])
 
     def read(self, asset: str, table: str) -> pl.DataFrame:
+        """Return a whole declared table."""
         schema = schema_of(TABLES[asset][table])
         return pl.concat([schema.to_frame().select(self.stage.reads[asset][table]), *self.scan(asset, table)])
 

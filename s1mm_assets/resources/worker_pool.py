@@ -1,17 +1,14 @@
 """The worker pool: a function over untrusted items, in processes that may hang, crash or swell without harm.
 
-Here: its settings, how many workers the machine bears, the order of results, how much is in flight, and the
-progress log. How workers are led is in worker_crew, what starts and watches them in worker_nursery, what they
-do in worker_life.
+Here: its settings, how many workers the machine bears, the order of results, and how much is in flight. How
+workers are led is in worker_crew, what starts and watches them in worker_nursery, what they do in worker_life.
 """
 
 import atexit
 import logging
 import pickle
-import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable
 from itertools import islice
 from types import TracebackType
 from typing import Any, Self
@@ -20,6 +17,7 @@ import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from s1mm_assets.resources import machine
+from s1mm_assets.resources.progress import Progress
 from s1mm_assets.resources.worker_caps import Caps
 from s1mm_assets.resources.worker_crew import Crew, Task
 from s1mm_assets.resources.worker_life import describe
@@ -41,17 +39,11 @@ which rules out all that imports polars: each worker does that itself, in a quar
 MEMORY_SHARE = 0.8
 """Of the memory that may be used, how much the workers may hold together."""
 
-PROGRESS_INTERVAL_S = 5.0
-
 _IN_FLIGHT_PER_WORKER = 16  # so that one slow paper at the front does not leave the other workers idle
 _FIRST_GUESS_BYTES = 1 << 20  # the size of a result, before there is any
 _MIB = 1 << 20
 
 
-ProgressListener = Callable[[str, int, int | None], None]
-"""Is told what is done, how many are, and of how many in total if that is known."""
-
-_listeners: list[ProgressListener] = []
 _crews: dict[tuple[int, int, float, int], Crew] = {}
 
 
@@ -60,19 +52,6 @@ def end_workers() -> None:
     """End the workers of every pool of this process."""
     while _crews:
         _crews.popitem()[1].close()
-
-
-@contextmanager
-def progress_to(listener: ProgressListener) -> Iterator[None]:
-    """Tell a listener of each item that any pool of this process is done with, for bars in a terminal.
-
-    It is not a field of the pool, because Dagster makes a new pool of the fields for each run.
-    """
-    _listeners.append(listener)
-    try:
-        yield
-    finally:
-        _listeners.remove(listener)
 
 
 class WorkerPool(dg.ConfigurableResource[Any]):
@@ -120,7 +99,7 @@ class WorkerPool(dg.ConfigurableResource[Any]):
         """
         pickled = pickle.dumps(function)
         crew = self._ready_crew()
-        progress = _Progress(what, total, self._log)
+        progress = Progress(what, total, self._log)
         window = _Window(_IN_FLIGHT_PER_WORKER * crew.n_workers, self.in_flight_limit_mib * _MIB)
         source = iter(items)
         try:
@@ -238,7 +217,7 @@ def _submit(crew: Crew, function: bytes, item: Any) -> Task:
     return crew.submit(function, pickled, len(pickled) + (declared if isinstance(declared, int) else 0))
 
 
-def _result(task: Task, progress: "_Progress") -> Any | Failed:
+def _result(task: Task, progress: Progress) -> Any | Failed:
     """Wait for one result, reporting progress meanwhile."""
     while True:
         try:
@@ -252,38 +231,3 @@ def _result(task: Task, progress: "_Progress") -> Any | Failed:
         return pickle.loads(outcome)  # noqa: S301 - from a worker
     except Exception as error:
         return Failed(Rejection.WORKER_CRASHED, f"result cannot be read: {describe(error)}")
-
-
-class _Progress:
-    """One line every few seconds: done, total, rate, time to go."""
-
-    def __init__(self, what: str, total: int | None, log: logging.Logger) -> None:
-        self._what = what
-        self._total = total
-        self._log = log
-        self._done = 0
-        self._start_s = self._last_s = time.monotonic()
-
-    def step(self) -> None:
-        """Count one more as done."""
-        self._done += 1
-        for listener in _listeners:
-            listener(self._what, self._done, self._total)
-        if self.next_line_in_s() <= 0 or (self._done == self._total and self._last_s > self._start_s):
-            self.line()
-
-    def next_line_in_s(self) -> float:
-        """Return in how many seconds the next line is due."""
-        return self._last_s + PROGRESS_INTERVAL_S - time.monotonic()
-
-    def line(self) -> None:
-        """Log how far it is."""
-        self._last_s = time.monotonic()
-        elapsed_s = self._last_s - self._start_s
-        rate = self._done / elapsed_s if elapsed_s else 0.0
-        of_total = f"/{self._total:,}" if self._total is not None else ""
-        to_go = ""
-        if self._total is not None and rate and self._done < self._total:
-            minutes, seconds = divmod(round((self._total - self._done) / rate), 60)
-            to_go = f", ETA {minutes}:{seconds:02d}"
-        self._log.info(f"{self._what}: {self._done:,}{of_total}, {rate:.1f}/s{to_go}")

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import tarfile
 from pathlib import Path
 
@@ -23,11 +22,6 @@ from s1mm_assets.archives.arxiv import (
 )
 from s1mm_assets.archives.limits import Refused
 from s1mm_assets_tests.archives.packing import PAPER, PDF, TEX, gz, header, tar, tar_gz
-
-SAMPLES = (
-    Path(os.environ.get("S1MM_CORPUS", Path(__file__).parents[3] / "shared" / "corpus")) / "samples/arxiv"
-)
-needs_samples = pytest.mark.skipif(not SAMPLES.is_dir(), reason="no arXiv samples where S1MM_CORPUS says")
 
 PAPERS = [
     ("hep-ph/0001001", gz(TEX)),
@@ -261,10 +255,11 @@ def test_a_row_without_an_identifier_is_refused() -> None:
 
 
 @pytest.mark.corpus
-@needs_samples
-def test_real_manifests_are_read() -> None:
+def test_real_manifests_are_read(corpus: Path) -> None:
     """All excerpts of arXiv's own manifest, with every identifier in them."""
-    for path in sorted(SAMPLES.glob("arXiv_src_manifest*.xml")):
+    paths = sorted((corpus / "samples" / "arxiv").glob("arXiv_src_manifest*.xml"))
+    assert paths
+    for path in paths:
         chunks = read_manifest(path.read_bytes())
         assert chunks, path.name
         for chunk in chunks:
@@ -276,9 +271,9 @@ def test_real_manifests_are_read() -> None:
 
 
 @pytest.mark.corpus
-@needs_samples
-def test_real_snapshot_rows_are_read() -> None:
-    rows = [json.loads(line) for line in (SAMPLES / "kaggle_snapshot_head.jsonl").read_text().splitlines()]
+def test_real_snapshot_rows_are_read(corpus: Path) -> None:
+    snapshot = corpus / "samples" / "arxiv" / "kaggle_snapshot_head.jsonl"
+    rows = [json.loads(line) for line in snapshot.read_text().splitlines()]
     read = [metadata_of(row) for row in rows]
 
     assert all(row.title and row.abstract and row.authors and row.categories for row in read)

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 import struct
 import tarfile
 import tracemalloc
@@ -30,10 +29,6 @@ from s1mm_assets_tests.archives.packing import (
     zipped,
 )
 
-CORPUS = Path(os.environ.get("S1MM_CORPUS", Path(__file__).parents[3] / "shared" / "corpus"))
-needs_corpus = pytest.mark.skipif(
-    not (CORPUS / "latex").is_dir(), reason="no real papers where S1MM_CORPUS says"
-)
 SMALL = Limits(max_unpacked_bytes=4 << 20, max_members=50)
 MECA = {
     "manifest.xml": b"<manifest xmlns='http://manuscriptexchange.org'/>",
@@ -606,19 +601,14 @@ def test_what_was_packed_comes_out(members: dict[str, bytes], dialect: int) -> N
 # --- real papers -------------------------------------------------------------------------------------------
 
 
-def odd_cases() -> list[dict[str, object]]:
-    index = CORPUS / "gt" / "latex_odd.jsonl"
-    return [json.loads(line) for line in index.read_text().splitlines()] if index.exists() else []
-
-
 @pytest.mark.corpus
-@needs_corpus
-def test_odd_deliveries_get_the_answers_of_careful_readers() -> None:
+def test_odd_deliveries_get_the_answers_of_careful_readers(corpus: Path) -> None:
     """Every odd bundle gets the expected answer; `ok` and `pdf_only` are bundles without a rejection."""
     wrong = {}
-    for case in odd_cases():
-        file = str(case["file"])
-        bundle = open_bundle((CORPUS / "latex" / "odd" / file).read_bytes(), file)
+    cases = (corpus / "gt" / "latex_odd.jsonl").read_text().splitlines()
+    for case in map(json.loads, cases):
+        file = case["file"]
+        bundle = open_bundle((corpus / "latex" / "odd" / file).read_bytes(), file)
         accepted = "pdf_only" if bundle.kind is Kind.PDF else "ok"
         answer = bundle.rejection.value if bundle.rejection else accepted
         if answer != case["expected"]:
@@ -628,11 +618,10 @@ def test_odd_deliveries_get_the_answers_of_careful_readers() -> None:
 
 
 @pytest.mark.corpus
-@needs_corpus
-def test_real_papers_are_accepted_as_latex() -> None:
+def test_real_papers_are_accepted_as_latex(corpus: Path) -> None:
     """No real paper is turned away; those without an image file are known as such, and still have members."""
     without_images = set()
-    for path in sorted((CORPUS / "latex").glob("*.gz")):
+    for path in sorted((corpus / "latex").glob("*.gz")):
         bundle = open_bundle(path.read_bytes(), path.name)
         assert bundle.kind is Kind.LATEX, path.name
         assert bundle.members

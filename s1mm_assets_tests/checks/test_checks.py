@@ -12,6 +12,7 @@ from s1mm_assets.checks.conservation import conserved, none_of, not_evaluated
 from s1mm_assets.checks.figure_candidates import papers_gave_figures_or_a_reason
 from s1mm_assets.checks.filtered_figures import opens
 from s1mm_assets.checks.hf_release import MEMBER, records_and_archive_agree
+from s1mm_assets.checks.recaptions import few_rejected
 from s1mm_assets.resources.settings import Settings, SettingsError
 
 
@@ -144,3 +145,16 @@ def test_settings_override_defaults(tmp_path: Path) -> None:
 
     assert settings.filtering.min_image_size_bytes == 9000
     assert settings.filtering.near_duplicate_bits == Settings().filtering.near_duplicate_bits
+
+
+@pytest.mark.parametrize(("n_rejected", "is_fine"), [(0, True), (1, True), (2, False)])
+def test_many_figures_without_a_recaption_warn(n_rejected: int, is_fine: bool) -> None:
+    """Up to the share that the settings allow is usual; beyond it the reasons are counted."""
+    rejections = pl.Series([None] * (20 - n_rejected) + ["answer_loop"] * n_rejected, dtype=pl.String)
+
+    found = few_rejected(rejections, 0.05)
+
+    assert found.passed == is_fine
+    assert found.severity == dg.AssetCheckSeverity.WARN
+    assert found.metadata["reasons"].value == ({"answer_loop": n_rejected} if n_rejected else {})
+    assert few_rejected(rejections.clear(), 0.05).passed

@@ -160,6 +160,8 @@ def test_other_bytes_than_recorded_stop_the_step(home: dict[str, Path]) -> None:
     [
         (("build",), {}, "sources"),
         (("build", "-p", "arxiv-2019"), {}, "arxiv-2019 is not a partition"),
+        (("build", "--until", "bogus"), {}, "bogus is no asset of a partition"),
+        (("plan", "--source", "bogus"), {}, "bogus is no source; there are: "),
         (("failures", "-p", "bogus"), {}, "bogus is not a partition"),
         (("failures", "--reason", "bad_luck"), {}, "bad_luck"),
         (("retry", "-p", "bogus"), {}, "bogus is not a partition"),
@@ -167,6 +169,8 @@ def test_other_bytes_than_recorded_stop_the_step(home: dict[str, Path]) -> None:
         (("verify", "nowhere"), {}, "nowhere is not a folder"),
         (("status",), {"S1MM_STORE": "ftp://x/y"}, "ftp"),
         (("status",), {"S1MM_WORKERS": "many"}, "S1MM_WORKERS"),
+        (("status",), {"S1MM_VLLM_URLS": "a:8000"}, "S1MM_VLLM_URLS holds a:8000, which is no address"),
+        (("status",), {"S1MM_VLLM": "vllm 'serve"}, "S1MM_VLLM is"),
         (("settings",), {"S1MM_SETTINGS": "absent.toml"}, "absent.toml cannot be read"),
     ],
 )
@@ -196,7 +200,21 @@ def test_settings_are_read_back(tmp_path: Path) -> None:
 
 def test_help_names_every_command() -> None:
     """And each has help of its own."""
-    commands = ("demo", "build", "extract", "verify", "status", "failures", "retry", "gc", "settings")
+    commands = (
+        *(
+            "demo",
+            "build",
+            "extract",
+            "plan",
+            "batch",
+            "verify",
+            "status",
+            "failures",
+            "retry",
+            "gc",
+            "settings",
+        ),
+    )
     text = s1mm("--help").stdout
 
     assert [command for command in commands if command not in text] == []

@@ -5,12 +5,13 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s1mm_assets.metrics import grounding
-from s1mm_assets.recaptioning import CaptionRequest, ContextCaptioner, Mention, SemanticWindow
+from s1mm_assets.grounding import grounding
+from s1mm_assets.recaptioning import CaptionJob, CaptionRequest, ContextCaptioner, Mention, SemanticWindow
 from s1mm_assets.recaptioning.context import MAX_CAPTION_CHARS, MOST_CHARS, answer
 from s1mm_assets.recaptioning.sentences import words
 from s1mm_assets_tests.strategies import UNTIMED
 
+JOB = CaptionJob(partition="arxiv|2019", shard="chunk_001", n_figures=3)
 TEMPLATE = words("from the paper this figure figures and panel panels of")
 
 
@@ -176,6 +177,6 @@ def test_one_answer_per_request_in_order() -> None:
         for i in range(3)
     ]
 
-    answers = ContextCaptioner().caption(requests)
+    answers = ContextCaptioner().caption(requests, JOB)
 
     assert [each.recaption for each in answers] == ["Caption 0.", "Caption 1.", "Caption 2."]

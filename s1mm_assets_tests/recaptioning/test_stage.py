@@ -1,12 +1,21 @@
 """The stage that asks an engine about every kept figure."""
 
-from collections.abc import Iterable, Iterator
+import gc
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import polars as pl
 import pytest
 
-from s1mm_assets.recaptioning import CaptionAnswer, CaptionRequest, ContextCaptioner, stage, summary
+from s1mm_assets.recaptioning import (
+    CaptionAnswer,
+    CaptionJob,
+    CaptionRequest,
+    ContextCaptioner,
+    stage,
+    summary,
+)
 from s1mm_assets.tables import Decision, FigureCandidate, Paper, Recaption, frame_of
 from s1mm_assets_tests.fakes import run
 from s1mm_assets_tests.strategies import figure
@@ -20,18 +29,32 @@ class Recorder:
     model_revision: str | None = "abc123"
     prompt_version = "recorder-1"
     prompt_sha256 = "0" * 64
+    parameters: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, *, needs_image: bool = False, n_answers: int = 1) -> None:
         self.needs_image = needs_image
         self.n_answers = n_answers
         self.asked: list[CaptionRequest] = []
+        self.jobs: list[CaptionJob] = []
 
-    def caption(self, requests: Iterable[CaptionRequest]) -> Iterator[CaptionAnswer]:
+    def caption(self, requests: Iterable[CaptionRequest], job: CaptionJob) -> Iterator[CaptionAnswer]:
         """Answer with the caption."""
+        self.jobs.append(job)
         for request in requests:
             self.asked.append(request)
             for _ in range(self.n_answers):
-                yield CaptionAnswer(recaption=request.window.caption, finish_reason="stop", n_prompt_tokens=7)
+                yield CaptionAnswer(
+                    recaption=request.window.caption,
+                    finish_reason="stop",
+                    n_prompt_tokens=7,
+                    sampling="{}",
+                    seed=5,
+                    request_sha256="a" * 64,
+                )
+
+    def cost(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
 
 
 IDS = ["arxiv:p#1.1", "arxiv:p#2.1", "arxiv:q#1.1", "arxiv:q#2.1"]
@@ -105,6 +128,7 @@ def test_the_window_holds_what_the_paper_says() -> None:
     assert (first.window.figure_number, first.window.mentions[0].section) == ("1", "Data")
     assert first.image is None
     assert with_image.asked[0].image == b"not read here"
+    assert with_image.jobs == [CaptionJob(partition="arxiv|2019", shard="chunk_001", n_figures=3)]
 
 
 def test_who_wrote_is_in_every_row_and_in_the_fingerprint() -> None:
@@ -115,13 +139,40 @@ def test_who_wrote_is_in_every_row_and_in_the_fingerprint() -> None:
     for name, value in made.settings.items():
         assert set(rows[name]) == {value}
     assert set(rows["n_prompt_tokens"]) == {7}
+    assert set(rows["seed"]) == {5}
+    assert set(rows["request_sha256"]) == {"a" * 64}
 
 
 @pytest.mark.parametrize("n_answers", [0, 2])
 def test_an_engine_that_miscounts_is_stopped(n_answers: int) -> None:
     """Answers belong to requests; one too few or too many would shift all others."""
-    with pytest.raises((ValueError, IndexError)):
+    with pytest.raises((ValueError, IndexError)) as caught:
         run(stage(Recorder(n_answers=n_answers)), inputs())
+    if n_answers == 0:
+        assert str(caught.value) == f"recorder gave no answer for {IDS[0]}"
+
+
+def test_requests_are_let_go_once_they_are_handed_on() -> None:
+    """An engine that reads far ahead of its answers holds what it needs; the stage holds no images for it."""
+    alive: list[int] = []
+
+    class Ahead(Recorder):
+        """Takes all requests before it answers the first."""
+
+        def caption(self, requests: Iterable[CaptionRequest], job: CaptionJob) -> Iterator[CaptionAnswer]:
+            self.jobs.append(job)
+            captions = [request.window.caption for request in requests]
+            gc.collect()
+            held = [each for each in gc.get_objects() if isinstance(each, CaptionRequest)]
+            alive.append(sum(each.figure_id in IDS for each in held))
+            yield from (CaptionAnswer(recaption=caption) for caption in captions)
+
+    rows = run(stage(Ahead(needs_image=True)), inputs())["recaptions"]
+
+    assert alive == [0]
+    assert rows["figure_id"].to_list() == [IDS[0], IDS[2], IDS[3]]
+    assert rows["paper_id"].to_list() == ["p", "q", "q"]
+    assert rows["recaption"].to_list() == [f"Caption of {IDS[0]}", f"Caption of {IDS[2]}", ""]
 
 
 def test_an_empty_shard_gives_an_empty_table() -> None:

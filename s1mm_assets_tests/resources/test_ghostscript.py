@@ -24,7 +24,7 @@ from s1mm_assets.resources.renderers import ChildRenderers, Renderers
 from s1mm_assets.tables import Rejection
 from s1mm_assets_tests.extraction.raster.drawings import eps, opened, refusal, with_dos_header
 
-pytestmark = pytest.mark.skipif(shutil.which("gs") is None, reason="Ghostscript is not installed")
+pytestmark = pytest.mark.needs("gs")
 GREEN = b"0 1 0 setrgbcolor 20 20 100 60 rectfill\n"
 PROGRAMS = [
     GREEN,

@@ -29,8 +29,6 @@ from s1mm_assets.resources.renderers import FONT_FOLDERS, MISSING, ChildRenderer
 from s1mm_assets.tables import Rejection
 from s1mm_assets_tests.extraction.raster.drawings import eps, opened, pdf, pixel, refusal, with_dos_header
 
-needs_ghostscript = pytest.mark.skipif(shutil.which("gs") is None, reason="Ghostscript is not installed")
-needs_poppler = pytest.mark.skipif(shutil.which("pdftoppm") is None, reason="poppler is not installed")
 RED_RECTANGLE = b"1 0 0 setrgbcolor 20 20 100 60 rectfill"
 REPAIRABLE = pdf(kids=b"9 0 R 3 0 R")  # its first page is not there; poppler takes the next
 
@@ -50,7 +48,7 @@ def is_white_or_none(picture: Picture | Refused) -> bool:
     return isinstance(picture, Refused) or opened(picture).getextrema() == (255, 255)
 
 
-@needs_ghostscript
+@pytest.mark.needs("gs")
 @pytest.mark.parametrize(
     "data",
     [
@@ -95,7 +93,7 @@ def test_a_drawing_stands_where_its_box_says(data: bytes, renderers: ChildRender
     assert [image.getpixel(at) for at in ((10, 10), (300, 100), (140, 190))] == [(255, 255, 255)] * 3
 
 
-@needs_ghostscript
+@pytest.mark.needs("gs")
 @pytest.mark.parametrize("shift", [b"0 0", b"-300 -400", b"900 900", b"a4 70 80", b"initgraphics 70 80"])
 def test_without_a_box_the_ink_is_found(shift: bytes, renderers: ChildRenderers) -> None:
     """A drawing that says nothing about its size is cropped to what it draws, wherever that is."""
@@ -106,7 +104,7 @@ def test_without_a_box_the_ink_is_found(shift: bytes, renderers: ChildRenderers)
     assert image.getpixel((image.width // 2, image.height // 2)) == (255, 0, 0)
 
 
-@needs_ghostscript
+@pytest.mark.needs("gs")
 @pytest.mark.parametrize(
     "body",
     [
@@ -128,7 +126,7 @@ def test_ways_to_draw_the_same(body: bytes, renderers: ChildRenderers) -> None:
     assert [image.getpixel(at) for at in ((10, 10), (390, 190))] == [(255, 255, 255)] * 2
 
 
-@needs_ghostscript
+@pytest.mark.needs("gs")
 @pytest.mark.parametrize("font", [b"Helvetica", b"Times-Roman", b"Symbol", b"Courier", b"NoSuchFont"])
 def test_text_is_drawn(font: bytes, renderers: ChildRenderers) -> None:
     """Fonts that a file does not bring along are Ghostscript's own, or what it takes in their place."""
@@ -139,7 +137,7 @@ def test_text_is_drawn(font: bytes, renderers: ChildRenderers) -> None:
     assert 200 < image.histogram()[0] < 20_000
 
 
-@needs_ghostscript
+@pytest.mark.needs("gs")
 def test_edges_are_smooth(renderers: ChildRenderers) -> None:
     """Lines and text are anti-aliased."""
     image = opened(draw(eps(b"0 0 moveto 200 100 lineto stroke"), renderers))
@@ -147,7 +145,7 @@ def test_edges_are_smooth(renderers: ChildRenderers) -> None:
     assert len(set(image.convert("L").tobytes())) > 3
 
 
-@needs_ghostscript
+@pytest.mark.needs("gs")
 def test_the_same_drawing_gives_the_same_bytes(renderers: ChildRenderers) -> None:
     """Two processes draw the same."""
     data = eps(RED_RECTANGLE + b" /Times-Roman findfont 20 scalefont setfont 30 40 moveto (abc) show")
@@ -155,7 +153,7 @@ def test_the_same_drawing_gives_the_same_bytes(renderers: ChildRenderers) -> Non
     assert draw(data, renderers) == draw(data, renderers)
 
 
-@needs_ghostscript
+@pytest.mark.needs("gs")
 @pytest.mark.parametrize(
     "attempt",
     [
@@ -181,7 +179,7 @@ def test_postscript_reaches_no_file(attempt: bytes, renderers: ChildRenderers, t
     assert [path.name for path in tmp_path.iterdir()] == ["secret"]
 
 
-@needs_ghostscript
+@pytest.mark.needs("gs")
 def test_postscript_sees_no_environment(renderers: ChildRenderers, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tokens live in environment variables."""
     monkeypatch.setenv("HF_TOKEN", "secret")
@@ -194,7 +192,7 @@ def test_postscript_sees_no_environment(renderers: ChildRenderers, monkeypatch: 
     assert all(map(is_white_or_none, [draw(attempt, renderers), *pictures]))
 
 
-@needs_ghostscript
+@pytest.mark.needs("gs")
 def test_an_endless_program_is_killed(renderers: ChildRenderers) -> None:
     """Its CPU time ends; the row says so; nothing is left running."""
     quick = Renderers(cpu_s=1).pictures()
@@ -219,7 +217,7 @@ def test_a_child_that_waits_is_killed(tmp_path: Path, monkeypatch: pytest.Monkey
     assert psutil.Process().children(recursive=True) == []
 
 
-@needs_ghostscript
+@pytest.mark.needs("gs")
 def test_an_exploding_program_is_refused() -> None:
     """Memory is bounded; another machine may have more, so that the row can be retried."""
     small = Renderers(cpu_s=20, memory_mib=300).pictures()
@@ -227,7 +225,7 @@ def test_an_exploding_program_is_refused() -> None:
     assert refusal(draw(eps(b"[ {60000 string} loop"), small)) is Rejection.OUT_OF_MEMORY
 
 
-@needs_ghostscript
+@pytest.mark.needs("gs")
 @pytest.mark.parametrize("stream", [b"%stdout", b"%stderr"])
 def test_endless_output_is_refused(stream: bytes) -> None:
     """A program that prints for ever fills neither memory nor disk."""
@@ -237,7 +235,7 @@ def test_endless_output_is_refused(stream: bytes) -> None:
     assert refusal(draw(eps(code), small)) is Rejection.IMAGE_TOO_LARGE
 
 
-@needs_ghostscript
+@pytest.mark.needs("gs")
 def test_a_program_that_fails_says_its_error(renderers: ChildRenderers) -> None:
     """The evidence is PostScript's own."""
     picture = draw(eps(b"1 0 0 setrgbcolour"), renderers)
@@ -245,7 +243,7 @@ def test_a_program_that_fails_says_its_error(renderers: ChildRenderers) -> None:
     assert picture == Refused(Rejection.IMAGE_UNREADABLE, "ghostscript: /undefined in setrgbcolour")
 
 
-@needs_ghostscript
+@pytest.mark.needs("gs")
 def test_nothing_is_left_behind(
     renderers: ChildRenderers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,8 +255,7 @@ def test_nothing_is_left_behind(
     assert list(tmp_path.iterdir()) == []
 
 
-@needs_ghostscript
-@pytest.mark.skipif(shutil.which("setpriv") is None, reason="the kernel's help is asked for by setpriv")
+@pytest.mark.needs("gs", "setpriv")  # by which the kernel's help is asked for
 @pytest.mark.parametrize("n_figures", [1, 2])
 def test_children_die_with_their_parent(n_figures: int, tmp_path: Path) -> None:
     """Kill -9 of a worker leaves no Ghostscript running, and no file."""
@@ -288,7 +285,7 @@ def test_children_die_with_their_parent(n_figures: int, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@needs_poppler
+@pytest.mark.needs("pdftoppm")
 def test_poppler_draws_what_pdfium_refuses(renderers: ChildRenderers) -> None:
     """A page tree that names a missing page; and foreign matter longer than pdfium skips."""
     for data in (REPAIRABLE, b"X-Mail: " + b"x" * 1500 + b"\r\n\r\n" + pdf()):
@@ -301,7 +298,7 @@ def test_poppler_draws_what_pdfium_refuses(renderers: ChildRenderers) -> None:
         assert image.getpixel((10, 10)) == (255, 255, 255)
 
 
-@needs_poppler
+@pytest.mark.needs("pdftoppm")
 @pytest.mark.parametrize("kids", [b"[3 0 R", b"null", b"7 0 R"])
 def test_what_neither_can_draw_is_unreadable(kids: bytes, renderers: ChildRenderers) -> None:
     """Both were asked, and the evidence has both answers; a page without anything on it is no repair."""
@@ -313,7 +310,7 @@ def test_what_neither_can_draw_is_unreadable(kids: bytes, renderers: ChildRender
     assert "poppler" in picture.evidence
 
 
-@needs_poppler
+@pytest.mark.needs("pdftoppm")
 def test_poppler_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A second try that does not end is killed with all that it started."""
     monkeypatch.setattr("s1mm_assets.resources.child_process.WALL_PER_CPU", 0.01)

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +17,7 @@ import pytest
 
 from s1mm_assets.resources import shard_store
 from s1mm_assets.resources.shard_garbage import collect
-from s1mm_assets.resources.shard_store import ShardStore, StoreError
+from s1mm_assets.resources.shard_store import ANSWERS, ShardStore, StoreError
 from s1mm_assets.resources.shard_tables import TableFile
 from s1mm_assets.tables import Measure, columns_of
 from s1mm_assets_tests.resources.shard_stages import (
@@ -242,6 +241,24 @@ def test_gc_spares_shards_that_a_run_has_made_and_not_pinned_yet(store: ShardSto
     assert collect(store).paths == ()
 
 
+def test_answers_lie_beside_the_tables(store: ShardStore) -> None:
+    """What models answered is never garbage, however old, and is no partition or shard of anything."""
+    answers = Path(store.path(ANSWERS, "arxiv", "2019", "chunk_001", "writer-0.jsonl"))
+    answers.parent.mkdir(parents=True)
+    answers.write_text("{}\n")
+    unnamed = Path(store.path("answers_of_old", "arxiv", "2019", "chunk_001", "writer-0.jsonl"))
+    unnamed.parent.mkdir(parents=True)
+    unnamed.write_text("{}\n")
+    before = store.derive(measures(), PARTITION, shards=SHARDS)
+    store.pin(before)
+
+    assert collect(store, older_than_s=-1).paths == (str(unnamed),)
+    assert answers.is_file()
+    assert store.partitions(ANSWERS) == []
+    assert store.partitions("figure_measures") == [PARTITION]
+    assert store.derive(measures(), PARTITION, shards=SHARDS) == before
+
+
 def test_a_column_that_older_shards_lack_reads_through(store: ShardStore) -> None:
     """Inputs whose shards were written before and after a nullable column came still belong together."""
     made = store.derive(measures(), PARTITION, shards=SHARDS)
@@ -332,26 +349,6 @@ def wait_for_progress(store: Path, tries: int, process: subprocess.Popen[bytes])
     seen = set((store / ".staging").glob("*")) if tries else set()
     while process.poll() is None and not set((store / ".staging").glob("*")) - seen:
         time.sleep(0.005)
-
-
-@pytest.fixture(scope="module")
-def s3_uri() -> Iterator[str]:
-    """A bucket on a real S3 server on loopback."""
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    patch = pytest.MonkeyPatch()
-    patch.setenv("AWS_ACCESS_KEY_ID", "test")
-    patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    boto3.client("s3", endpoint_url=f"http://{host}:{port}", region_name="us-east-1").create_bucket(
-        Bucket="store"
-    )
-    yield f"s3://store/data?endpoint_override={host}:{port}&scheme=http&region=us-east-1"
-    server.stop()
-    patch.undo()
 
 
 @pytest.mark.filterwarnings("default")  # moto and botocore warn of their own dependencies

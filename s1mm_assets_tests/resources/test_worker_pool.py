@@ -12,9 +12,10 @@ import dagster as dg
 import psutil
 import pytest
 
-from s1mm_assets.resources import machine, worker_pool
+from s1mm_assets.resources import machine, progress, worker_pool
+from s1mm_assets.resources.progress import progress_to
 from s1mm_assets.resources.worker_crew import Crew, Task, WorkerPoolError
-from s1mm_assets.resources.worker_pool import WorkerPool, _Window, progress_to
+from s1mm_assets.resources.worker_pool import WorkerPool, _Window
 from s1mm_assets.stages import Failed, MapItems
 from s1mm_assets.tables import Rejection
 from s1mm_assets_tests.resources import worker_job, worker_tasks
@@ -392,9 +393,9 @@ def test_progress_is_told(
     """Lines with done, total, rate and time to go in the log; each item to who listens."""
     seen: list[tuple[str, int, int | None]] = []
     caplog.set_level("INFO")
-    monkeypatch.setattr(worker_pool, "PROGRESS_INTERVAL_S", 0.0)
+    monkeypatch.setattr(progress, "PROGRESS_INTERVAL_S", 0.0)
 
-    with progress_to(lambda *progress: seen.append(progress)):
+    with progress_to(lambda *told: seen.append(told)):
         list(pool.map(worker_tasks.double, range(3), what="papers", total=3))
         list(pool.map(worker_tasks.double, range(2)))
     list(pool.map(worker_tasks.double, range(2)))

@@ -4,7 +4,7 @@ from typing import Any
 
 import dagster as dg
 
-from s1mm_assets.resources import worker_pool
+from s1mm_assets.resources import progress, worker_pool
 from s1mm_assets.resources.worker_pool import WorkerPool
 from s1mm_assets.stages import Failed
 from s1mm_assets_tests.resources.worker_tasks import misbehave
@@ -13,7 +13,7 @@ from s1mm_assets_tests.resources.worker_tasks import misbehave
 @dg.asset
 def mapped(workers: WorkerPool) -> dg.MaterializeResult[Any]:
     """Good work around one crash."""
-    worker_pool.PROGRESS_INTERVAL_S, worker_pool.PRELOAD = 0.1, ()
+    progress.PROGRESS_INTERVAL_S, worker_pool.PRELOAD = 0.1, ()
     results = list(workers.map(misbehave, ["well", "segfault", "print", "well"], what="papers", total=4))
     seen = [result.evidence if isinstance(result, Failed) else result for result in results]
     return dg.MaterializeResult(metadata={"results": seen})

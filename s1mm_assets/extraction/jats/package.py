@@ -32,7 +32,6 @@ class Instance:
     item_id: str
     item_type: str
     member: str
-    media_type: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +107,7 @@ def read_manifest(members: Mapping[str, bytes]) -> Manifest:
         for instance in children(item, "instance"):
             member = _listed(attribute(instance, "href"), folder, members, by_name)
             if member is not None and len(found) < MAX_ITEMS:
-                found.append(Instance(attribute(item, "id"), kind, member, attribute(instance, "media-type")))
+                found.append(Instance(attribute(item, "id"), kind, member))
     return Manifest(tuple(found), tuple(f"{path}: {warning}" for warning in tree.warnings))
 
 

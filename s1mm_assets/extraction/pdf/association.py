@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from s1mm_assets.extraction.pdf.blocks import around
 from s1mm_assets.extraction.pdf.captions import Caption, caption_box
@@ -251,6 +250,8 @@ def across_pages(pairs: Sequence[Pair], tags: dict[int, list[str]]) -> list[Pair
             for rank, caption in enumerate(captions)
         ]
     )
+    from scipy.optimize import linear_sum_assignment  # few documents need it, and importing it takes long
+
     rows, columns = linear_sum_assignment(costs)
     found = {
         int(row): int(column) for row, column in zip(rows, columns, strict=True) if costs[row, column] < _FAR

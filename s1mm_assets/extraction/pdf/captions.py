@@ -146,16 +146,23 @@ class PageText:
 
 def find_captions(
     pages: Sequence[PageText], body: float, vocabulary: Counter[str]
-) -> tuple[list[Caption], list[list[Block]]]:
-    """Return the captions of a document in reading order, and the blocks of each page.
+) -> tuple[list[Caption], list[list[Block]], dict[int, int]]:
+    """Find the captions of a document.
 
     Blocks are cut where a caption begins. Of several candidates for one number that are in the style of the
     other captions, each is returned: which of them has the figure is decided where figures are assigned.
+
+    Returns:
+        The captions in reading order, the blocks of each page, and page → how many captions it has beyond
+        `MAX_CAPTIONS_PER_PAGE`, which were left out.
     """
     chosen = _in_the_usual_style([found for page in pages for found in _anchors_on(page)])
-    captions, all_blocks = [], []
+    captions, all_blocks, n_left_out = [], [], {}
     for text in pages:
-        mine = [anchor for anchor in chosen if anchor.page == text.page][:MAX_CAPTIONS_PER_PAGE]
+        mine = [anchor for anchor in chosen if anchor.page == text.page]
+        if len(mine) > MAX_CAPTIONS_PER_PAGE:
+            n_left_out[text.page] = len(mine) - MAX_CAPTIONS_PER_PAGE
+            mine = mine[:MAX_CAPTIONS_PER_PAGE]
         starts = frozenset(anchor.line.order for anchor in mine)
         twins = _twins(text.lines, mine, starts)
         blocks = blocks_of(text.lines, starts | twins)
@@ -171,7 +178,8 @@ def find_captions(
             taken |= {block.lines[0].order for block in extent}
             captions.append(Caption(anchor, tuple((text.page, block) for block in extent), ""))
     joined = _with_continuations(captions)
-    return [replace(caption, text=text_of(caption, vocabulary)) for caption in joined], all_blocks
+    texts = [replace(caption, text=text_of(caption, vocabulary)) for caption in joined]
+    return texts, all_blocks, n_left_out
 
 
 def _anchors_on(text: PageText) -> Iterable[tuple[Anchor, bool, bool]]:

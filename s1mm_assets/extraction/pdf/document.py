@@ -108,7 +108,8 @@ class Page:
             pdfium_c.FPDFText_ClosePage(text)
 
     def _read(self, text: object) -> Characters:
-        count = max(0, min(pdfium_c.FPDFText_CountChars(text), MAX_PAGE_CHARACTERS))
+        n_there = max(0, pdfium_c.FPDFText_CountChars(text))
+        count = min(n_there, MAX_PAGE_CHARACTERS)
         codes: list[int] = []
         boxes: list[tuple[float, float, float, float]] = []
         styles: list[tuple[float, int]] = []
@@ -132,7 +133,7 @@ class Page:
             boxes.append(box)
             styles.append(style)
         places = self.frame.displayed(np.array(boxes, dtype=np.float64).reshape(-1, 4)).tolist()
-        return Characters(codes, places, styles)
+        return Characters(codes, places, styles, n_there - count)
 
     def draw(
         self, px_per_pt: float, is_time_up: Callable[[], bool], window: BBox | None = None

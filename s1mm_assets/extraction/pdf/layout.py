@@ -44,6 +44,7 @@ class PageView:
     width_pt: float
     height_pt: float
     draw: Callable[[float], NDArray[np.uint8]]  # dots per inch → (height, width, 3) RGB, white behind
+    turn: int = 0  # degrees clockwise that all this was turned to be read; who opens the PDF sees it unturned
 
 
 class LayoutError(Exception):

@@ -13,7 +13,6 @@ LINE_ENDS = frozenset({0x0A, 0x0D})
 _SPACES = frozenset({0x20, 0x09, 0xA0})
 BLANKS = LINE_ENDS | _SPACES
 _SOFT_HYPHEN = 0x02  # what pdfium answers for a hyphen at the end of a line
-_HYPHENS = frozenset({_SOFT_HYPHEN, 0x2D, 0x2010, 0xAD})
 _NOTHING = frozenset({0x0000, 0xFFFE, 0xFFFF, 0xFEFF, 0x200B})
 _WIDE_GAP = 1.6  # em: a wider white space separates columns, not words
 _BACKWARDS = 0.8  # em
@@ -31,6 +30,7 @@ class Characters:
     codes: list[int]  # Unicode; blanks and line ends are put in by pdfium
     boxes: list[list[float]]  # x0, y0, x1, y1 in points as displayed, origin top-left
     styles: list[tuple[float, int]]  # size in points, and font: equal numbers, equal fonts on this page
+    n_left_out: int = 0  # the last ones of a page that has too many
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +46,6 @@ class TextLine:
     is_upright: bool  # reads from left to right
     climbs: bool  # of a line that is not upright: it reads from bottom to top
     order: int  # in the content stream
-    ends_in_hyphen: bool  # the last character is one that may be there for the line's end only
-
-    @property
-    def height(self) -> float:
-        """Points."""
-        return self.bbox.y1 - self.bbox.y0
-
-    @property
-    def width(self) -> float:
-        """Points."""
-        return self.bbox.x1 - self.bbox.x0
 
 
 @dataclass(slots=True)
@@ -175,7 +164,6 @@ def _line(runs: list[_Run], characters: Characters, order: int) -> TextLine | No
         is_upright=len(words) < 4 or (box.x1 - box.x0) > (box.y1 - box.y0),
         climbs=characters.boxes[indices[0]][1] > characters.boxes[indices[-1]][1],
         order=order,
-        ends_in_hyphen=characters.codes[indices[-1]] in _HYPHENS,
     )
 
 

@@ -6,7 +6,7 @@ detector saw. Figures are cut out in a second pass, page by page.
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,7 +15,7 @@ import pypdfium2.raw as pdfium_c
 from numpy.typing import NDArray
 from PIL import Image
 
-from s1mm_assets.extraction.images import MAX_IMAGE_BYTES_PER_PAPER, TOO_MANY_IMAGES
+from s1mm_assets.extraction.images import Allowance
 from s1mm_assets.extraction.pdf import running_text
 from s1mm_assets.extraction.pdf.association import Pair, across_pages, confidence_of, pairs_on
 from s1mm_assets.extraction.pdf.blocks import Block, body_size, columns_of
@@ -34,6 +34,7 @@ MAX_PAGES = 2_000
 LOOK_PX_PER_PT = 2.0  # the detector sees most when a page is drawn at twice the size that it takes
 MAX_LOOK_SIDE_PX = 3_200  # of huge pages, which are looked at more coarsely
 MAX_FIGURES = 2_000
+MAX_WARNINGS = 50
 MAX_DETECTED_PAGES = 120  # later pages of a book are read without the detector, within the time of a paper
 _PAGES_AT_ONCE = 8
 _PADDING_PT = 1.5  # round the ink, so that edges are not cut
@@ -101,6 +102,7 @@ class PageSeen:
     px_per_pt: float
     layout: tuple[LayoutBox, ...] = ()
     turn: int = 0  # degrees clockwise that it was turned to be read, beyond how it is displayed
+    n_unread: int = 0  # characters beyond those that are read of a page
     failure: Rejection | None = None
 
     def displayed(self, box: BBox) -> BBox:
@@ -201,22 +203,22 @@ def _lost(number: int) -> PageSeen:
 def _look_at(page: Page, is_time_up: Callable[[], bool]) -> tuple[PageSeen, Image.Image | None]:
     """Read one page's text and draw it; a page whose text stands upright on its side is turned first."""
     lines: list[TextLine] = []
+    n_unread = 0
     failure: Rejection | None = None
     try:
-        lines = lines_of(page.characters())
+        lines, n_unread = _text_of(page)
         turn = _turn_of(lines)
         if turn:
             page.turn_by(turn)
-            lines = lines_of(page.characters())
+            lines, n_unread = _text_of(page)
     except pdfium.PdfiumError:
         failure = Rejection.IMAGE_UNREADABLE
     width, height = page.size_pt
     if not 0 < min(width, height) <= max(width, height) <= MAX_SIDE_PT:
         failure = Rejection.IMAGE_TOO_LARGE
     px_per_pt = min(LOOK_PX_PER_PT, MAX_LOOK_SIDE_PX / max(width, height, 1.0))
-    seen = PageSeen(
-        page.number, page.size_pt, lines, None, (1, 1), px_per_pt / 2, turn=page.turn, failure=failure
-    )
+    seen = PageSeen(page.number, page.size_pt, lines, None, (1, 1), px_per_pt / 2)
+    seen.turn, seen.n_unread, seen.failure = page.turn, n_unread, failure
     if failure is not None:
         return seen, None
     try:
@@ -231,6 +233,12 @@ def _look_at(page: Page, is_time_up: Callable[[], bool]) -> tuple[PageSeen, Imag
     seen.shape = (ink.mask.shape[0], ink.mask.shape[1])
     seen.bits = np.packbits(ink.mask)
     return seen, picture
+
+
+def _text_of(page: Page) -> tuple[list[TextLine], int]:
+    """Return a page's lines, and how many of its characters are not in them because it has too many."""
+    characters = page.characters()
+    return lines_of(characters), characters.n_left_out
 
 
 def _turn_of(lines: Sequence[TextLine]) -> int:
@@ -250,7 +258,8 @@ def _detected(
     """Show pages to the detector."""
     shown = [(seen, picture) for seen, picture in pages if seen.number < MAX_DETECTED_PAGES]
     views = [
-        PageView(seen.number, *seen.size_pt, _scaled(picture, 2 * seen.px_per_pt)) for seen, picture in shown
+        PageView(seen.number, *seen.size_pt, _scaled(picture, 2 * seen.px_per_pt), seen.turn)
+        for seen, picture in shown
     ]
     for (seen, _), boxes in zip(shown, detector(name, data, views) if views else [], strict=True):
         seen.layout = tuple(box for box in boxes if all(map(math.isfinite, (*box.bbox, box.score))))
@@ -276,11 +285,15 @@ def _associate(seen: Sequence[PageSeen], settings: PdfSettings) -> PdfPaper:
     vocabulary = Counter(word for lines in pages for line in lines for word in words_in(line.text))
     body = body_size(pages)
     columns = columns_of(pages, body)
+    aside = furniture(pages, [page.size_pt[1] for page in seen])
+    texts = [
+        PageText(page.number, _upright(page.lines, out), page.layout)
+        for page, out in zip(seen, aside, strict=True)
+    ]
+    captions, blocks, n_left_out = find_captions(texts, body, vocabulary)
     pairs: list[Pair] = []
     prose: list[list[Block]] = []
-    captions: list[Caption] = []
-    for page in _evidence(seen, body, vocabulary):
-        captions += [caption for caption in page.captions if caption.page == page.page]
+    for page in _evidence(seen, aside, blocks, captions):
         its_prose = prose_of(page, body, columns)
         prose.append(its_prose)
         obstacles = obstacles_of(page, its_prose)
@@ -298,18 +311,40 @@ def _associate(seen: Sequence[PageSeen], settings: PdfSettings) -> PdfPaper:
             for ordinal, pair in enumerate(found[:MAX_FIGURES], start=1)
         ],
         layout=[tuple(replace(box, bbox=page.displayed(box.bbox)) for box in page.layout) for page in seen],
-        warnings=[f"page {page.number}: {page.failure.value}" for page in seen if page.failure][:50],
+        warnings=_warnings(seen, n_left_out, len(found)),
     )
 
 
-def _evidence(seen: Sequence[PageSeen], body: float, vocabulary: Counter[str]) -> Iterator[PageEvidence]:
-    """Yield what is known of each page: its ink is unpacked as it is asked for."""
-    aside = furniture([page.lines for page in seen], [page.size_pt[1] for page in seen])
-    texts = [
-        PageText(page.number, _upright(page.lines, out), page.layout)
-        for page, out in zip(seen, aside, strict=True)
-    ]
-    captions, blocks = find_captions(texts, body, vocabulary)
+def _warnings(seen: Sequence[PageSeen], n_captions_left_out: Mapping[int, int], n_found: int) -> list[str]:
+    """Say what of a paper was not read: pages that failed, and what is beyond the limits."""
+    warnings = []
+    if n_found > MAX_FIGURES:
+        warnings.append(f"{n_found} figures; only the first {MAX_FIGURES} were kept")
+    for page in seen:
+        if page.failure:
+            warnings.append(f"page {page.number}: {page.failure.value}")
+        if page.n_unread:
+            warnings.append(f"page {page.number}: its last {page.n_unread} characters were not read")
+        if page.number in n_captions_left_out:
+            n_left_out = n_captions_left_out[page.number]
+            warnings.append(f"page {page.number}: its last {n_left_out} captions were left out")
+    return warnings[:MAX_WARNINGS]
+
+
+def _evidence(
+    seen: Sequence[PageSeen],
+    aside: Sequence[frozenset[int]],
+    blocks: Sequence[Sequence[Block]],
+    captions: Sequence[Caption],
+) -> Iterator[PageEvidence]:
+    """Yield what is known of each page: its ink is unpacked as it is asked for.
+
+    Args:
+        seen: The pages.
+        aside: Of each page, the `order` of the lines that are furniture.
+        blocks: Of each page.
+        captions: Of the document.
+    """
     repeated = RepeatedInk()
     for page in seen:
         repeated.add(page.ink().without(line.bbox for line in page.lines))
@@ -416,7 +451,7 @@ def _cut_out(
     raster: RasterSettings,
 ) -> Iterator[PdfFigure]:
     """Draw each figure that is sure enough from the page's own vectors."""
-    n_bytes = 0
+    allowance = Allowance()
     for figure in figures:
         if figure.bbox is None or figure.rejection is not None:
             yield figure
@@ -426,11 +461,8 @@ def _cut_out(
         if seen[figure.page].turn:
             box = as_displayed(box, 360 - seen[figure.page].turn, page.size_pt)  # and back again
             page.turn_by(seen[figure.page].turn)
-        picture = _crop(page, box, stopwatch(), raster)
+        picture = allowance.take(_crop(page, box, stopwatch(), raster))
         page.close()
-        if isinstance(picture, Picture):
-            n_bytes += len(picture.image)
-            picture = picture if n_bytes <= MAX_IMAGE_BYTES_PER_PAPER else TOO_MANY_IMAGES
         if isinstance(picture, Refused):
             yield replace(figure, rejection=picture.rejection, evidence=picture.evidence)
         else:

@@ -6,11 +6,12 @@ Neither is imported. Both may live in an environment of their own; only the path
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from s1mm_assets.extraction.pdf.layout import LayoutBox, LayoutError, PageView
 from s1mm_assets.resources.layout_detectors.engine_process import EngineLimits, run
-from s1mm_assets.resources.layout_detectors.mineru_files import MinerUFiles
+from s1mm_assets.resources.layout_detectors.mineru_files import boxes_in, documents_of
 from s1mm_assets.tables import Rejection
 
 INSTALL_MINERU = "pip install 's1mm-assets[mineru]' (its licence adds terms to Apache-2.0)"
@@ -31,18 +32,25 @@ class EngineDetector:
     limits: EngineLimits
 
     def __call__(self, name: str, data: bytes, pages: Sequence[PageView]) -> list[tuple[LayoutBox, ...]]:  # noqa: ARG002
-        """Run the engine on the paper, and return the boxes of each page that it states."""
+        """Return the boxes that the engine states for each page; it is run once for a paper."""
         if self.program is None:
             reason = f"{self.component} is not installed: {self.install}"
             raise LayoutError(Rejection.RENDERER_MISSING, reason)
-        with tempfile.TemporaryDirectory(prefix="s1mm-") as folder:
-            scratch = Path(folder)
-            (scratch / f"{_NAME}.pdf").write_bytes(data)
-            run(self.component, [self.program, *self.arguments], scratch, self.limits)
-            try:
-                return MinerUFiles(scratch / "out")(_NAME, data, pages)
-            except LayoutError as error:
-                raise LayoutError(Rejection.UNDECODABLE, f"{self.component}: {error.evidence}") from error
+        documents = _written_by(self, self.program, data)
+        try:
+            return boxes_in(documents, _NAME, pages)
+        except LayoutError as error:
+            raise LayoutError(Rejection.UNDECODABLE, f"{self.component}: {error.evidence}") from error
+
+
+@lru_cache(maxsize=1)  # pages are shown a few at a time, the engine reads the whole paper
+def _written_by(engine: EngineDetector, program: str, data: bytes) -> tuple[bytes, ...]:
+    """Run an engine on a paper, and return the files that it wrote; LayoutError if it fails."""
+    with tempfile.TemporaryDirectory(prefix="s1mm-") as folder:
+        scratch = Path(folder)
+        (scratch / f"{_NAME}.pdf").write_bytes(data)
+        run(engine.component, [program, *engine.arguments], scratch, engine.limits)
+        return tuple(documents_of(_NAME, scratch / "out"))
 
 
 def mineru(program: str | None, tier: str, limits: EngineLimits) -> EngineDetector:

@@ -1,12 +1,13 @@
 """MinerU's output files as a layout detector: those of a paper are found by its name in a folder."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
+from s1mm_assets.extraction.pdf.document import as_displayed
 from s1mm_assets.extraction.pdf.layout import LayoutBox, LayoutError, PageView
 from s1mm_assets.extraction.pdf.mineru import MAX_BYTES, boxes_of
 from s1mm_assets.tables import Rejection
@@ -30,24 +31,45 @@ class MinerUFiles:
 
     def __call__(self, name: str, data: bytes, pages: Sequence[PageView]) -> list[tuple[LayoutBox, ...]]:  # noqa: ARG002
         """Return the boxes that the paper's file states for each page."""
-        refused = None
-        for path in _files_of(name, self.folder):
-            try:
-                return read_boxes(path, pages)
-            except LayoutError as error:
-                refused = refused or error
-        if refused is not None:
-            raise refused
-        expected = f"{name.replace('/', '')}{_ENDINGS[0]}"
-        raise LayoutError(Rejection.RENDERER_MISSING, f"there is no MinerU output of this paper: {expected}")
+        return boxes_in(documents_of(name, self.folder), name, pages)
 
 
-def read_boxes(path: Path, pages: Sequence[PageView]) -> list[tuple[LayoutBox, ...]]:
-    """Return the boxes that one of MinerU's files states for each page; LayoutError if it cannot be read."""
-    with path.open("rb") as file:
-        document = file.read(MAX_BYTES + 1)
-    boxes = boxes_of(document, {page.number: (page.width_pt, page.height_pt) for page in pages})
-    return [boxes.get(page.number, ()) for page in pages]
+def documents_of(name: str, folder: Path) -> Iterator[bytes]:
+    """Yield what the files of a paper hold, the one to be taken first."""
+    for path in _files_of(name, folder):
+        with path.open("rb") as file:
+            yield file.read(MAX_BYTES + 1)
+
+
+def boxes_in(documents: Iterable[bytes], name: str, pages: Sequence[PageView]) -> list[tuple[LayoutBox, ...]]:
+    """Return the boxes that the first of a paper's files that can be read states for each page.
+
+    Raises:
+        LayoutError: There is no file, or none that can be read.
+    """
+    refused = None
+    for document in documents:
+        try:
+            boxes = boxes_of(document, {page.number: _size_in_file(page) for page in pages})
+        except LayoutError as error:
+            refused = refused or error
+            continue
+        return [tuple(_turned(box, page) for box in boxes.get(page.number, ())) for page in pages]
+    if refused is not None:
+        raise refused
+    expected = f"{name.replace('/', '')}{_ENDINGS[0]}"
+    raise LayoutError(Rejection.RENDERER_MISSING, f"there is no MinerU output of this paper: {expected}")
+
+
+def _size_in_file(page: PageView) -> tuple[float, float]:
+    """Return a page's width and height in points as the PDF has it, before it was turned to be read."""
+    sideways = page.turn in (90, 270)
+    return (page.height_pt, page.width_pt) if sideways else (page.width_pt, page.height_pt)
+
+
+def _turned(box: LayoutBox, page: PageView) -> LayoutBox:
+    """Return a box on a page of the PDF as one on the page as it was turned to be read."""
+    return replace(box, bbox=as_displayed(box.bbox, -page.turn % 360, _size_in_file(page)))
 
 
 def digest_of(folder: Path) -> str:

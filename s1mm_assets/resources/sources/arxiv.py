@@ -43,9 +43,9 @@ class ArxivSource(dg.ConfigurableResource[Any]):
     that the manifest lists and that is not there has not been fetched: it is no shard, and `absent` names it.
     One that is there is verified by size and MD5 before any of its papers is given out.
 
-    (by chunk number, then by place in the tar) replaces the earlier, as in any tar. Which chunks may hold
-    (by chunk number, then by place in the tar) replaces the earlier, as tar does it. Which chunks may hold
-    papers of another is read from the manifest's first and last items; they are among its inputs.
+    Where chunks hold the same paper, the later (by chunk number, then by place in the tar) replaces the
+    earlier, as in any tar. Which chunks may hold papers of another is read from the manifest's first and last
+    items; they are among its inputs.
     """
 
     root: str
@@ -71,7 +71,7 @@ class ArxivSource(dg.ConfigurableResource[Any]):
     def absent(self, year: int) -> list[str]:
         """Return the names of the chunks of one year that the manifest lists and that are not there."""
         landed = {chunk.name for chunk, _ in self._landed()}
-        return [each.name for each in self._manifest() if each.year == year and each.name not in landed]
+        return [each.name for each in self.listed() if each.year == year and each.name not in landed]
 
     def deliveries(self, chunk_name: str, year: int) -> Iterator[Delivery]:
         """Yield the papers of one chunk, in the tar's order, after the whole chunk was verified.
@@ -116,7 +116,12 @@ class ArxivSource(dg.ConfigurableResource[Any]):
 
     # --- chunks --------------------------------------------------------------------------------------------
 
-    def _manifest(self) -> list[ChunkFile]:
+    def listed(self) -> list[ChunkFile]:
+        """Return every chunk that the manifest lists, there or not.
+
+        Raises:
+            SourceError: There is no manifest, or it cannot be read.
+        """
         return self._read_manifest({file.uri: file for file in files_under(self.root)})
 
     def _read_manifest(self, files: Mapping[str, SourceFile]) -> list[ChunkFile]:

@@ -23,9 +23,11 @@ class Told:
     pages: Mapping[int, Sequence[LayoutBox]] = field(default_factory=dict)
     component: str = "told"
     shown: list[int] = field(default_factory=list)  # numbers of pages
+    turns: list[int] = field(default_factory=list)  # of the same
 
     def __call__(self, name: str, data: bytes, pages: Sequence[PageView]) -> list[tuple[LayoutBox, ...]]:  # noqa: ARG002
         self.shown += [page.number for page in pages]
+        self.turns += [page.turn for page in pages]
         return [tuple(self.pages.get(page.number, ())) for page in pages]
 
 

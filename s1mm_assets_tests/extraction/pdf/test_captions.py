@@ -27,7 +27,7 @@ PLAIN_LINE = lines_on(bind(Sheet().text(54, 100, "A line in one font")))[0]
 def line(text: str, *, is_label_styled: bool = False) -> TextLine:
     """A line that says this, all in one font unless its label has its own."""
     font = PLAIN_LINE.font + is_label_styled
-    return replace(PLAIN_LINE, text=text, start_font=font, ends_in_hyphen=text.endswith("-"))
+    return replace(PLAIN_LINE, text=text, start_font=font)
 
 
 def found(*sheets: Sheet, layout: tuple[LayoutBox, ...] = ()) -> list[Caption]:

@@ -1,6 +1,6 @@
 """Whole papers: what comes of them, the same each time, and what files made to do harm can do."""
 
-import shutil
+import re
 import subprocess
 import zlib
 from dataclasses import replace
@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from s1mm_assets.extraction.pdf import PdfSettings, paper
+from s1mm_assets.extraction import images
+from s1mm_assets.extraction.pdf import PdfSettings, captions, paper
 from s1mm_assets.extraction.pdf.layout import LayoutError
 from s1mm_assets.extraction.raster import RasterSettings
 from s1mm_assets.tables import Rejection
@@ -191,7 +192,7 @@ def test_files_that_cannot_be_read_say_why(data: bytes, rejections: set[Rejectio
     assert found.figures == []
 
 
-@pytest.mark.skipif(shutil.which("gs") is None, reason="Ghostscript, which locks the file, is not installed")
+@pytest.mark.needs("gs")  # which locks the file
 @pytest.mark.parametrize(("password", "rejection"), [("secret", Rejection.ENCRYPTED), ("", None)])
 def test_a_file_is_locked_by_a_password_only(
     tmp_path: Path, password: str, rejection: Rejection | None
@@ -252,7 +253,7 @@ def test_a_figure_that_takes_too_long_is_a_row_without_a_picture() -> None:
 
 def test_pictures_of_one_paper_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is beyond it is rejected, and its row stays."""
-    monkeypatch.setattr(paper, "MAX_IMAGE_BYTES_PER_PAPER", 1)
+    monkeypatch.setattr(images, "MAX_IMAGE_BYTES_PER_PAPER", 1)
 
     figure = only_figure(read(GOOD))
 
@@ -261,10 +262,40 @@ def test_pictures_of_one_paper_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_figures_of_one_paper_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file of captions does not become any number of rows."""
+    """A file of captions does not become any number of rows; the paper says that some were left out."""
     monkeypatch.setattr(paper, "MAX_FIGURES", 2)
 
-    assert len(read(bind(*[figure_sheet(number) for number in range(1, 5)])).figures) == 2
+    found = read(bind(*[figure_sheet(number) for number in range(1, 5)]))
+
+    assert list(paired(found)) == ["1", "2"]
+    assert found.warnings == ["4 figures; only the first 2 were kept"]
+
+
+def test_captions_of_one_page_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those below are no rows; the paper says so, and other pages have theirs."""
+    monkeypatch.setattr(captions, "MAX_CAPTIONS_PER_PAGE", 1)
+    crowded = figure_sheet(2).plot(110, 580, 480, 650)
+    crowded.flow(BOTH, 680, "Figure 3. " + prose(30, 3), 8)
+
+    found = read(bind(figure_sheet(1), crowded))
+
+    assert [figure.figure_number for figure in found.figures] == ["1", "2"]
+    assert found.warnings == ["page 1: its last 1 captions were left out"]
+
+
+def test_what_a_paper_says_of_its_pages_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first pages stand for the others; that figures were left out is said before."""
+    monkeypatch.setattr(paper, "MAX_FIGURES", 1)
+    monkeypatch.setattr(paper, "MAX_WARNINGS", 3)
+    pages = bind(*[figure_sheet(number) for number in range(1, 5)], Sheet())
+
+    found = read(pages, stopwatch=stopwatches(True, True, True, True, False))
+
+    assert found.warnings == [
+        "4 figures; only the first 1 were kept",
+        "page 0: timed_out",
+        "page 1: timed_out",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -293,10 +324,15 @@ def test_an_image_bomb_does_no_harm(image: bytes) -> None:
 
 
 def test_a_million_characters_are_read_up_to_a_limit() -> None:
-    """What a page hides in tiny type costs neither the other pages nor much time."""
-    hidden = Sheet().raw(b"BT /F1 1 Tf 1 0 0 -1 10 10 Tm (" + b"abcd efg " * 120_000 + b") Tj ET")
+    """What a page hides in tiny type costs neither the other pages nor much time; the paper says what was left."""
+    rows = (b"(" + b"abcd efg " * 100 + b") Tj 0 -1 Td ") * 1_200
+    hidden = Sheet().raw(b"BT /F1 1 Tf 1 0 0 -1 10 10 Tm " + rows + b"ET")
 
-    assert list(paired(read(bind(hidden, figure_sheet(1))))) == ["1"]
+    found = read(bind(hidden, figure_sheet(1)))
+
+    assert list(paired(found)) == ["1"]
+    (warning,) = found.warnings
+    assert re.fullmatch(r"page 0: its last 88\d{4} characters were not read", warning)
 
 
 @pytest.mark.parametrize("meaning", ["\x00", "\x07", "\ufffe", "F", "\n", " ", "-", "1"], ids=ascii)
@@ -369,8 +405,11 @@ def test_a_figure_on_its_side_is_read_by_turning_its_page() -> None:
     sheet = replace(figure_sheet(), width=792.0, height=612.0)
     lying = Sheet(612, 792).raw(b"q 0 -1 1 0 0 792 cm").raw(b"\n".join(sheet.content)).raw(b"Q")
 
-    figure = only_figure(read(bind(lying)))
+    detector = Told()
 
+    figure = only_figure(read(bind(lying), detector))
+
+    assert detector.turns == [90]
     assert figure.caption == prose(30, 1)
     assert figure.rejection is None
     x0, y0, x1, y1 = PLOT

@@ -111,6 +111,18 @@ def test_what_the_engine_wrote_is_read(imitation: Imitation, scratch: Path) -> N
     assert list(scratch.iterdir()) == []
 
 
+def test_an_engine_is_run_once_for_a_paper(imitation: Imitation, tmp_path: Path) -> None:
+    """However few of its pages are shown at a time; another paper is read anew."""
+    counted = f"with open({str(tmp_path / 'runs')!r}, 'a') as runs: runs.write('x')\n"
+    detector = imitation(counted + WRITES_IT.replace('b"%PDF-1.7 of the paper"', "Path(given).read_bytes()"))
+
+    papers = (b"one", b"one", b"other", b"other", b"one")
+    found = [detector("p", data, [page])[0] for data in papers for page in PAGES]
+
+    assert [len(boxes) for boxes in found] == [0, 2] * 5
+    assert (tmp_path / "runs").read_text() == "xxx"
+
+
 @pytest.mark.parametrize(
     ("lines", "rejection", "evidence"),
     [

@@ -25,6 +25,27 @@ def rights(boxes: list[tuple[LayoutBox, ...]]) -> list[list[float]]:
 
 
 @pytest.mark.parametrize(
+    ("turn", "size", "expected"),
+    [
+        (0, (600, 800), (60, 80, 300, 160)),
+        (90, (800, 600), (640, 60, 720, 300)),
+        (270, (800, 600), (80, 300, 160, 540)),
+    ],
+)
+def test_boxes_are_turned_with_their_page(
+    turn: int, size: tuple[float, float], expected: tuple[float, ...], tmp_path: Path
+) -> None:
+    """A page on its side is turned to be read; MinerU saw it as the file has it, 600 points wide."""
+    boxes = [{"type": "image", "bbox": [60, 80, 300, 160]}]
+    page = {"page_idx": 0, "page_size": [600, 800], "para_blocks": boxes}
+    (tmp_path / "p_middle.json").write_text(json.dumps({"pdf_info": [page]}))
+
+    [[box]] = MinerUFiles(tmp_path)("p", b"", [PageView(0, *size, PAGES[0].draw, turn)])
+
+    assert box.bbox == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
     ("name", "path"),
     [
         ("2301.00001", "2301.00001_middle.json"),

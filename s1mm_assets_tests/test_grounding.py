@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s1mm_assets.metrics import grounding
+from s1mm_assets.grounding import grounding
 from s1mm_assets_tests.strategies import UNTIMED
 
 
