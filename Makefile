@@ -33,7 +33,7 @@ dev: $(VENV)/installed system $(DAGSTER_HOME)/dagster.yaml ## Open the graph in 
 	$(BIN)/dagster dev --host 127.0.0.1 --port 3000
 
 bench: $(VENV)/installed system ## Run every benchmark; one line of JSON each
-	for name in end_to_end latex latex_accuracy latex_fuzz raster pdf pdf_accuracy; do \
+	for name in end_to_end latex latex_accuracy latex_fuzz raster pdf pdf_accuracy recaption_feed window_tokens; do \
 	  $(BIN)/python benchmarks/$$name.py | tail -n 1 || exit 1; done
 
 golden: $(VENV)/installed ## Rewrite the golden files; review them in the diff

@@ -180,7 +180,7 @@ def prefix_sharing(model: Path, n_papers: int) -> dict[str, Any]:
         seconds += spent_s
     return {
         "headline": round(shares["in_order"] / max(1e-9, shares["shuffled"]), 3),
-        "goal": 1.2,
+        "goal": 1.05,
         "better": "higher",
         "unit": "cached share of prompt tokens, paper by paper over shuffled",
         **{name: round(share, 3) for name, share in shares.items()},

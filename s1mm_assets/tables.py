@@ -232,7 +232,9 @@ class Recaption:
     flags: Annotated[list[str], pl.List(pl.String)]
     rejection: Annotated[str | None, pl.String]
     evidence: Annotated[str | None, pl.String]
-    sampling: Annotated[str | None, pl.String] = None  # JSON: temperature, top_p and so on, of this answer
+    sampling: Annotated[str | None, pl.String] = (
+        None  # JSON: temperature, top_p, dtype and so on, of this answer
+    )
     seed: Annotated[int | None, pl.UInt32] = None
     request_sha256: Annotated[str | None, pl.String] = None  # the answer's key in the answer log
 

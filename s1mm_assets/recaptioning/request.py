@@ -97,7 +97,7 @@ def request_key(
     revision: str,
     image_sha256: str,
     image: ModelImage,
-    variant: Mapping[str, Any] | None = None,
+    variant: Mapping[str, Any],
 ) -> str:
     """Return the SHA-256 of all that shapes an answer.
 
@@ -113,7 +113,7 @@ def request_key(
     asked = {
         **body(model, text, sampling, f"sha256:{image_sha256}"),
         "revision": revision,
-        "variant": dict(variant or {}),
+        "variant": dict(variant),
         "image": {**asdict(image), "version": IMAGE_VERSION},
     }
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()

@@ -62,7 +62,9 @@ def test_rejected_answers_are_asked_for_again_and_no_others(home: Home, tmp_path
     handle = home.store.pinned("recaptions", PARTITION)
     assert handle is not None
     seeds = dict(home.store.read(handle, "recaptions", ["figure_id", "seed"]).iter_rows())
-    assert {each for each, seed in seeds.items() if seed == 1} == set(empty), "asked as before, it is answered so"
+    assert {each for each, seed in seeds.items() if seed == 1} == set(empty), (
+        "asked as before, it is answered so"
+    )
     assert set(seeds.values()) == {0, 1}
 
 

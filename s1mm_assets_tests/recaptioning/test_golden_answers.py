@@ -107,4 +107,6 @@ def requests(case: dict[str, Any]) -> Iterator[str]:
     text = PROMPT.fill(window_of(case))
     for attempt in range(2):
         sampling = SAMPLING.at_attempt(attempt)
-        yield request_key("m", text, sampling, revision="abc123", image_sha256="0" * 64, image=IMAGE)
+        yield request_key(
+            "m", text, sampling, revision="abc123", variant={}, image_sha256="0" * 64, image=IMAGE
+        )

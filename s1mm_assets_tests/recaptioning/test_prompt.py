@@ -92,7 +92,7 @@ def prompt_at(path: Path, source: str) -> Prompt:
 
 
 @pytest.mark.parametrize(("name", "window"), [("bare", BARE), ("full", FULL), ("panel", PANEL)])
-def test_what_the_model_reads(
+def test_golden_what_the_model_reads(
     name: str, window: SemanticWindow, check_golden: Callable[[str, Path], None]
 ) -> None:
     """The built-in prompt, with little and with all that a paper can say; the image stands at its mark."""

@@ -107,6 +107,7 @@ def key(**changes: Any) -> str:
         "text": TEXT,
         "sampling": SAMPLING,
         "revision": "r",
+        "variant": {},
         "image_sha256": "a" * 64,
         "image": WINDOW,
     }

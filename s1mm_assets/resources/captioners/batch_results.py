@@ -183,13 +183,13 @@ def _log_answers(
     """Log what was answered to any attempt of some figures; return when it is durable."""
     waiting: list[Future[None]] = []
     for asked in figures:
-        first = log.n_forgotten(asked.figure_id) * engine.settings.n_attempts
-        for attempt in range(first + engine.settings.n_attempts):
+        attempts = engine.attempts(asked, log)
+        for attempt in range(attempts.stop):
             key = engine.key(asked, attempt)
             place = found.pop(bytes.fromhex(key), None)
             if place is None:
                 continue
-            outcome = FORGOTTEN if attempt < first else LOGGED if log.get(key) is None else KNOWN
+            outcome = FORGOTTEN if attempt < attempts.start else LOGGED if log.get(key) is None else KNOWN
             report.note(outcome, place.name)
             if outcome == LOGGED:
                 waiting.append(log.append(_answer(key, asked.figure_id, place)))

@@ -451,7 +451,7 @@ class ChatServers:
                 if isinstance(most, int) and most < n_tokens:
                     raise Outage(
                         f"{server.url} takes {most} tokens, a request and its answer may have {n_tokens}: raise "
-                        "the servers' max_model_len, or lower [recaptioning] window_tokens or max_image_tokens"
+                        "[vllm] max_model_len (or the servers' own), or lower [recaptioning] window_tokens"
                     )
 
     async def metrics(self) -> dict[str, float]:

@@ -57,6 +57,9 @@ def _address(word: str) -> str:
     return f"{found.scheme}://{found.netloc}{path}"
 
 
+PROMPT_TOKENS = 600  # of a template's own words, about
+
+
 class VllmServers(dg.ConfigurableResource[Any]):
     """Where the vLLM servers of this machine are, or what starts our own; the rest is in the settings file."""
 
@@ -95,6 +98,10 @@ class VllmServers(dg.ConfigurableResource[Any]):
             api_key=self.api_key,
             plan=None if self.urls else plan,
             in_flight_per_server=vllm.in_flight_per_server,
+            n_tokens=PROMPT_TOKENS
+            + recaptioning.window_tokens
+            + recaptioning.max_image_tokens
+            + recaptioning.max_answer_tokens,
             n_gpus=self.gpus or None,
             patience=Patience(request_timeout_s=vllm.request_timeout_s, outage_after_s=vllm.outage_after_s),
             log=log,

@@ -33,7 +33,7 @@ _REMEDIES = (
     (r"No module named '?vllm|command not found", NOT_INSTALLED),
     (
         r"out of memory|OutOfMemoryError|No available memory|Free memory on device|estimated maximum model length",
-        "it does not fit the GPU's memory: lower max_model_len, change gpu_memory_utilization,"
+        "it does not fit the GPU's memory: lower [vllm] max_model_len, change gpu_memory_utilization,"
         " raise tensor_parallel, or free the GPU",
     ),
     (
@@ -42,7 +42,10 @@ _REMEDIES = (
         "the model {model} (revision {revision}) was not found: check its name and revision, that it was"
         " downloaded where HF_HUB_OFFLINE is set, and HF_TOKEN where it is gated",
     ),
-    (r"unrecognized arguments|invalid choice", "this vLLM does not know an argument: check `arguments`"),
+    (
+        r"unrecognized arguments|invalid choice",
+        "this vLLM does not know an argument: check [recaptioning] server_arguments",
+    ),
 )
 
 

@@ -5,6 +5,7 @@ the figures. An answer that is in the log is not asked for; servers are only nee
 """
 
 import asyncio
+import json
 import logging
 import threading
 from collections import deque
@@ -19,6 +20,7 @@ from s1mm_assets.recaptioning.answer import read_answer
 from s1mm_assets.recaptioning.budget import fitted
 from s1mm_assets.recaptioning.prompt import Prompt, PromptText
 from s1mm_assets.recaptioning.request import (
+    IMAGE_VERSION,
     ModelImage,
     Sampling,
     body_bytes,
@@ -91,6 +93,8 @@ class VllmCaptioner:
         named = ("window_tokens", "min_image_tokens", "max_image_tokens", "n_attempts", "seed")
         self.parameters: Mapping[str, Any] = {
             "sampling": settings.sampling.as_json(),
+            "variant": dict(settings.variant),
+            "image_version": IMAGE_VERSION,
             **{name: getattr(settings, name) for name in named},
         }
         self.throughput = Throughput()
@@ -140,6 +144,7 @@ class VllmCaptioner:
                 asked.text,
                 self.sampling(len(asked.keys)),
                 revision=self.settings.model_revision,
+                variant=self.settings.variant,
                 image_sha256=asked.image_sha256,
                 image=self.settings.image,
             )
@@ -148,17 +153,20 @@ class VllmCaptioner:
 
     def next_attempt(self, asked: Asked, log: AnswerLog) -> int | CaptionAnswer:
         """Return what the log says of a figure: its answer, or the attempt that is still to be asked."""
-        first = (
-            log.n_forgotten(asked.figure_id) * self.settings.n_attempts
-        )  # other seeds than those forgotten
-        for attempt in range(first, first + self.settings.n_attempts):
+        attempts = self.attempts(asked, log)
+        for attempt in attempts:
             logged = log.get(self.key(asked, attempt))
             if logged is None:
                 return attempt
             answer = self._read(asked, attempt, logged)
-            if answer.rejection is None or attempt == first + self.settings.n_attempts - 1:
+            if answer.rejection is None or attempt == attempts[-1]:
                 return answer
         raise AssertionError("there is at least one attempt")
+
+    def attempts(self, asked: Asked, log: AnswerLog) -> range:
+        """Return the attempts that a figure has: with other seeds than those whose answers were forgotten."""
+        first = log.n_forgotten(asked.figure_id) * self.settings.n_attempts
+        return range(first, first + self.settings.n_attempts)
 
     def sampling(self, attempt: int) -> Sampling:
         """What an attempt is asked with: each has its own seed, and those of one round are ever warmer."""
@@ -176,7 +184,7 @@ class VllmCaptioner:
             flags=(*asked.flags, *verdict.flags),
             rejection=verdict.rejection,
             evidence=verdict.evidence,
-            sampling=sampling.as_json(),
+            sampling=json.dumps({**json.loads(sampling.as_json()), **self.settings.variant}),
             seed=sampling.seed,
             request_sha256=logged.key,
         )

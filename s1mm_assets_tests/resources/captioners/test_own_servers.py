@@ -132,14 +132,14 @@ def test_server_that_takes_too_long_is_stopped(lives: Path) -> None:
     ("says", "told"),
     [
         ("strange things", "ended before it was ready"),
-        ("torch.OutOfMemoryError: CUDA out of memory", "lower max_model_len"),
+        ("torch.OutOfMemoryError: CUDA out of memory", r"lower \[vllm\] max_model_len"),
         ("ValueError: No available memory for the cache blocks.", "gpu_memory_utilization"),
         (
             "huggingface_hub.errors.LocalEntryNotFoundError: Cannot",
             r"model Org/Model \(revision v1\) was not found",
         ),
         ("/bin/python: No module named vllm", "install the extra vllm"),
-        ("vllm: error: unrecognized arguments: --so", "check `arguments`"),
+        ("vllm: error: unrecognized arguments: --so", r"check \[recaptioning\] server_arguments"),
     ],
 )
 def test_server_that_ends_before_it_is_ready_fails_the_start(lives: Path, says: str, told: str) -> None:
