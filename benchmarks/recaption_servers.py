@@ -8,6 +8,8 @@ With a GPU and --full-size: a Qwen3-VL-8B with random weights (vLLM's load forma
 downloaded; a trained one answers as fast), served as the pipeline serves it: figures and tokens per second and GPU.
 
 Usage: .venv-vllm/bin/python benchmarks/recaption_servers.py [--papers 40] [--full-size]
+
+On a machine without CUDA first: export PYTHONPATH=s1mm_assets_tests/vllm/torchvision_shim VLLM_CPU_KVCACHE_SPACE=1
 """
 
 import argparse
