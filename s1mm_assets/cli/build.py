@@ -62,8 +62,12 @@ def build_all(partitions: Sequence[str] | None, until: str | None = None) -> int
     with instance() as dagster:
         is_sound = True
         for i, key in enumerate(keys, start=1):
-            is_sound &= run(stages, key, dagster, f"{i}/{len(keys)} ")
-        is_sound = is_sound and (until is not None or run([PUBLICATION], None, dagster))
+            outcome = run(stages, key, dagster, f"{i}/{len(keys)} ")
+            is_sound &= outcome.is_success
+            if outcome.is_outage:
+                out.print(f"stopped: {len(keys) - i} partitions are left; what was answered is kept")
+                break
+        is_sound = is_sound and (until is not None or run([PUBLICATION], None, dagster).is_success)
     table(reports.status(STORE), as_json=False, title=f"Store {STORE.uri}", totals=True)
     if not is_sound:
         out.print("The release was left as it was: a partition or the publication failed.")
@@ -100,8 +104,8 @@ def retry_failed(partitions: Sequence[str] | None, reasons: Sequence[Rejection] 
     with instance() as dagster:
         for key in found["partition"].unique(maintain_order=True):
             first = min(STAGES.index(asset) for asset in found.filter(partition=key)["asset"])
-            is_sound &= run(STAGES[first:], key, dagster)
-        is_sound = is_sound and run([PUBLICATION], None, dagster)
+            is_sound &= run(STAGES[first:], key, dagster).is_success
+        is_sound = is_sound and run([PUBLICATION], None, dagster).is_success
     left = rejected_for(reasons, partitions)
     n_rows, n_left = (each.n_unique(["partition", "id"]) for each in (found, left))  # met at several doors
     out.print(f"{n_rows - n_left} of {n_rows} rows mended")
@@ -149,7 +153,9 @@ def problems_of(release: Path) -> list[Problem]:
     return verify(LocalFolder(release))
 
 
-def run(assets: Sequence[str], partition: str | None, dagster: dg.DagsterInstance, which: str = "") -> bool:
+def run(
+    assets: Sequence[str], partition: str | None, dagster: dg.DagsterInstance, which: str = ""
+) -> RunOutcome:
     """Materialize, and say in a line what became of it."""
     start = time.monotonic()
     name = partition or "publication"
@@ -158,7 +164,7 @@ def run(assets: Sequence[str], partition: str | None, dagster: dg.DagsterInstanc
     verdict = "[green]done[/green]" if outcome.is_success else "[red]failed[/red]"
     seconds = time.monotonic() - start
     out.print(f"{which}{name}: {verdict} in {seconds:.1f} s{escape(remarks(outcome))}", highlight=False)
-    return outcome.is_success
+    return outcome
 
 
 def remarks(outcome: RunOutcome) -> str:

@@ -1,6 +1,6 @@
 """Materializing partitions from a terminal, in this process."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
@@ -10,6 +10,7 @@ from s1mm_assets.definitions import CHECKS, PIPELINE, defs
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 STAGES = [asset.key.path[-1] for asset in PIPELINE]
+OUTAGES = {"Outage", "ServerStartError"}  # of a model's servers
 PUBLICATION = definitions.PUBLICATION.key.path[-1]
 
 
@@ -21,6 +22,7 @@ class RunOutcome:
     failed_checks: tuple[str, ...]
     warned_checks: tuple[str, ...]
     error: str | None
+    is_outage: bool = False  # what comes after it would fail for the same reason
 
 
 def materialize(assets: Sequence[str], partition: str | None, instance: dg.DagsterInstance) -> RunOutcome:
@@ -41,6 +43,7 @@ def materialize(assets: Sequence[str], partition: str | None, instance: dg.Dagst
         failed_checks=tuple(sorted(errors)),
         warned_checks=tuple(sorted({each.check_name for each in failed} - errors)),
         error=first_error(result),
+        is_outage=bool(OUTAGES & set(_error_classes(result))),
     )
 
 
@@ -51,3 +54,12 @@ def first_error(result: dg.ExecuteInProcessResult) -> str | None:
             error = event.step_failure_data.error
             return ((error.cause or error).message if error else event.message or "").strip()
     return None
+
+
+def _error_classes(result: dg.ExecuteInProcessResult) -> Iterator[str]:
+    """Yield the names of all errors of the failed steps, and of what caused them."""
+    for event in result.all_events:
+        error = event.step_failure_data.error if event.is_step_failure else None
+        while error is not None:
+            yield error.cls_name or ""
+            error = error.cause

@@ -68,6 +68,19 @@ def test_rejected_answers_are_asked_for_again_and_no_others(home: Home, tmp_path
     assert set(seeds.values()) == {0, 1}
 
 
+def test_a_build_stops_where_the_servers_are_down(home: Home) -> None:
+    """The next partition would wait for the same servers; the error says who is not there."""
+    assert home.settings is not None
+    home.settings.write_text(f"{home.settings.read_text()}[vllm]\noutage_after_s = 0.5\n")
+
+    done = home.run("build", "-p", PARTITION, "-p", "local|2019", S1MM_VLLM_URLS="http://127.0.0.1:9")
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "no server is healthy: for 0.5 s (http://127.0.0.1:9: connection" in done.stdout
+    assert "stopped: 1 partitions are left" in done.stdout
+    assert "local|2019:" not in done.stdout
+
+
 def test_what_cannot_be_mended_by_repeating_is_refused(home: Home) -> None:
     """Exit code 2, and what helps instead."""
     done = home.run("retry", "--reason", "answer_empty", "--reason", "drawn_in_tex")
