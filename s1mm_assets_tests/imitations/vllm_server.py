@@ -69,13 +69,14 @@ class Imitation:
         log: IO[str] | None = None,
         model: str | None = None,
         max_model_len: int = 8_192,
+        hangs_after: int = 0,
     ) -> None:
         unknown = set(faults or {}) - set(FAULTS)
         if unknown:
             raise ValueError(f"no such faults: {sorted(unknown)}; there are {', '.join(FAULTS)}")
         self.faults, self.seed, self.latency_s = faults or {}, seed, latency_s
         self.most_at_once, self.api_key, self.log = most_at_once, api_key, log
-        self.model, self.max_model_len = model, max_model_len
+        self.model, self.max_model_len, self.hangs_after = model, max_model_len, hangs_after
         self.is_well = True
         self.n_canaries = 0  # small requests, which are counted apart
         self.asked: Counter[str] = Counter()  # digest of a body → how often it came
@@ -122,6 +123,8 @@ class Imitation:
             self.at_once -= 1
 
     async def _chat(self, body: bytes, writer: asyncio.StreamWriter) -> bool:
+        if self.hangs_after and self.answered.total() >= self.hangs_after:
+            return await _stall(writer)
         digest = hashlib.sha256(body).hexdigest()
         asked = json.loads(body)
         if asked.get("max_tokens") == 1:
@@ -341,6 +344,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--latency-s", type=float, default=0.0)
     parser.add_argument("--most-at-once", type=int, default=0, help="more are told to wait")
+    parser.add_argument("--hangs-after", type=int, default=0, help="answers; then none, while it seems well")
     parser.add_argument("--log", type=Path, help="a line for each answer")
     options, _ = parser.parse_known_args()  # also vLLM's own flags, where it is started in its place
     shares = (each.split("=") for each in options.faults.split(",") if each)
@@ -349,6 +353,7 @@ def main() -> None:
         seed=options.seed,
         latency_s=options.latency_s,
         most_at_once=options.most_at_once,
+        hangs_after=options.hangs_after,
         api_key=os.environ.get("VLLM_API_KEY"),
         log=options.log.open("a") if options.log else None,
     )

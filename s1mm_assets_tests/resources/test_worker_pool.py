@@ -4,8 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -19,25 +18,9 @@ from s1mm_assets.resources.worker_pool import WorkerPool, _Window
 from s1mm_assets.stages import Failed, MapItems
 from s1mm_assets.tables import Rejection
 from s1mm_assets_tests.resources import worker_job, worker_tasks
+from s1mm_assets_tests.resources.processes import is_running, wait_until
 
 CAP_MIB = 300
-
-
-def wait_until(is_so: Callable[[], bool]) -> bool:
-    """Wait for what another process is about to do; the limit only keeps a broken test from hanging."""
-    limit_s = time.monotonic() + 30
-    while not is_so():
-        if time.monotonic() > limit_s:
-            return False
-        time.sleep(0.02)
-    return True
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -36,6 +36,7 @@ __all__ = ["ChatServers", "Counts", "Outage", "Patience", "Reply", "RequestFaile
 STICKY_SLACK = 4  # a paper stays with its server, whose prefix cache knows it, up to so many requests more
 SUSPECT_AFTER = 2  # broken connections: then a request may be what kills servers
 SICK_AFTER = 3  # errors of one server without a success between: then a small request must succeed first
+HANGS_AFTER = 2  # small requests without an answer in time: then a server of our own is started again
 CANARY_TRIES = 3
 CANARY_TIMEOUT_S = 60.0
 CANARY_IMAGE = (  # a black square on white, 64 x 64
@@ -139,6 +140,7 @@ class ChatServers:
         in_flight_per_server: int,
         patience: Patience | None = None,
         is_given_up: Callable[[], str | None] | None = None,
+        restart: Callable[[str], None] | None = None,
     ) -> None:
         """Connect to nothing yet.
 
@@ -149,11 +151,12 @@ class ChatServers:
             in_flight_per_server: Requests that one server is given at a time.
             patience: When to try again, and when not.
             is_given_up: Says why nobody will start the servers again; None while somebody may.
+            restart: Is told the address of a server that hangs.
         """
         if not urls:
             raise ValueError("no server is named")
         self.model, self.patience, self.counts = model, patience or Patience(), Counts()
-        self._is_given_up = is_given_up
+        self._is_given_up, self._restart = is_given_up, restart
         self._servers = [_Server(url.rstrip("/"), self._client(url, api_key)) for url in urls]
         self._in_flight_per_server = in_flight_per_server
         self._slots = asyncio.Semaphore(in_flight_per_server * len(self._servers))
@@ -381,6 +384,7 @@ class ChatServers:
 
     async def _recover(self, server: _Server) -> None:
         """Look after a server until it answers a small request."""
+        n_slow = 0
         while True:
             try:
                 await self._canary(server)
@@ -389,6 +393,11 @@ class ChatServers:
                 server.said = str(error) or server.said
                 if isinstance(error, Busy):
                     break  # it has work, so it works
+                n_slow += isinstance(error, ServiceError) and error.is_slow
+                if n_slow >= HANGS_AFTER and self._restart is not None:
+                    _log.warning("%s hangs", server.url)
+                    n_slow = 0
+                    self._restart(server.url)
             await asyncio.sleep(PROBE_INTERVAL_S)
         _log.info("%s is healthy again", server.url)
         server.is_well, server.n_errors = True, 0

@@ -52,6 +52,12 @@ class OwnServers:
             return None
         return "; ".join(server.why for server in self._servers) or None
 
+    def restart(self, url: str) -> None:
+        """Start a server again that hangs; what its client says, because the server itself says nothing."""
+        for server in self._servers:
+            if server.url == url:
+                server.restart()
+
     def start(self) -> None:
         """Start all servers and return when all are ready. ServerStartError if one ends or takes too long."""
         if shutil.which(self.plan.command[0]) is None:

@@ -70,8 +70,13 @@ class ServerKeeper:
         self._api_key = api_key
         self._port_holder, self._port = _held_port()
         self.url = f"http://127.0.0.1:{self._port}"
-        self._stopping = threading.Event()
+        self._stopping, self._hangs = threading.Event(), threading.Event()
         self._restarts: deque[float] = deque()
+
+    def restart(self) -> None:
+        """Have a server that is ready but answers nobody end, and another started in its place."""
+        if self.state == ServerState.READY:
+            self._hangs.set()
 
     def stop(self) -> None:
         """Have the server end; `join` waits for it."""
@@ -144,9 +149,12 @@ class ServerKeeper:
         return ""
 
     def _wait_for_end(self, guard: "subprocess.Popen[bytes]") -> str:
+        self._hangs.clear()
         while guard.poll() is None:
             if self._stopping.wait(POLL_S):
                 return "is no longer wanted"
+            if self._hangs.is_set():
+                return "answers nobody"
         return "ended"
 
     def _is_healthy(self) -> bool:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from types import TracebackType
@@ -90,37 +90,32 @@ class Service:
 
     def _started(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
-            urls, api_key = self.urls, self._api_key
-            given_up: Callable[[], str | None] | None = None
-            if not urls and self.plan is not None:
+            if not self.urls and self.plan is not None:
                 self._own = OwnServers(self.plan, log=self.log)
                 began = time.monotonic()
                 self._own.start()
                 self.start_s += time.monotonic() - began
-                urls, api_key, self.n_gpus = self._own.urls, self._own.api_key, self._own.n_gpus
-                given_up = self._own.given_up
+                self.n_gpus = self._own.n_gpus
                 # One that is started again loads its weights again; whether it ever will, `given_up` says.
                 self.patience = replace(self.patience, outage_after_s=self.plan.start_timeout_s)
             self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(target=self._loop.run_forever, name="requests", daemon=True)
             self._thread.start()
-            self._servers = asyncio.run_coroutine_threadsafe(
-                self._connected(urls, api_key, given_up), self._loop
-            ).result()
+            self._servers = asyncio.run_coroutine_threadsafe(self._connected(), self._loop).result()
             self.submit(self._servers.require_model(self.n_tokens)).result()
             self.before = self.metrics()
         return self._loop
 
-    async def _connected(
-        self, urls: Sequence[str], api_key: str, given_up: Callable[[], str | None] | None
-    ) -> ChatServers:
+    async def _connected(self) -> ChatServers:
+        own = self._own
         return ChatServers(
-            urls,
+            own.urls if own else self.urls,
             model=self.model,
-            api_key=api_key,
+            api_key=own.api_key if own else self._api_key,
             in_flight_per_server=self.in_flight_per_server,
             patience=self.patience,
-            is_given_up=given_up,
+            is_given_up=own.given_up if own else None,
+            restart=own.restart if own else None,
         )
 
     def close(self) -> None:

@@ -7,8 +7,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +17,7 @@ import pytest
 from s1mm_assets.resources.captioners import own_servers, server_keeper
 from s1mm_assets.resources.captioners.own_servers import OwnServers, ServerPlan, ServerStartError, ServerState
 from s1mm_assets_tests.conftest import ROOT
+from s1mm_assets_tests.resources.processes import is_running, wait_until
 
 STAND_IN = Path(__file__).with_name("stand_in_server.py")
 LOG = logging.getLogger("own servers")
@@ -50,23 +49,6 @@ def plan_of(lives: Path, *misdeeds: str, **settings: Any) -> ServerPlan:
 
 def lived(lives: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lives.read_text().splitlines()] if lives.exists() else []
-
-
-def wait_until(is_so: Callable[[], bool]) -> bool:
-    """Wait for what another process is about to do; the limit only keeps a broken test from hanging."""
-    limit_s = time.monotonic() + 30
-    while not is_so():
-        if time.monotonic() > limit_s:
-            return False
-        time.sleep(0.02)
-    return True
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def all_gone(lives: Path) -> bool:

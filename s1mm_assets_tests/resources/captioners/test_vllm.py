@@ -18,7 +18,7 @@ import pytest
 
 from s1mm_assets.recaptioning import CaptionJob, CaptionRequest, SemanticWindow
 from s1mm_assets.resources.captioners import server_keeper
-from s1mm_assets.resources.captioners.chat_servers import Outage
+from s1mm_assets.resources.captioners.chat_servers import Outage, Patience
 from s1mm_assets.resources.captioners.own_servers import ServerPlan
 from s1mm_assets.resources.captioners.service import Service
 from s1mm_assets.resources.captioners.vllm import VllmCaptioner
@@ -346,6 +346,24 @@ def test_servers_of_our_own_start_when_needed_and_end_with_the_step(
     assert rejected["rejection"].to_list() == ["request_failed"] * len(SHARDS)
     assert rejected["figure_id"].str.ends_with("-1#3.1").all()
     assert len(table) == N_ALL
+
+
+def test_a_server_of_our_own_that_hangs_is_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process lives and says that it is well, but nobody is answered: no row is lost to that."""
+    monkeypatch.setattr(server_keeper, "BACK_OFF_S", 0.05)
+    store = ShardStore(uri=str(tmp_path / "store"))
+    figures.kept_figures(store, 9)
+    plan = ServerPlan(command=(*SERVER, "--hangs-after", "12"), model=SETTINGS.model, start_timeout_s=60.0)
+    patience = Patience(request_timeout_s=1.0, n_slow_tries=20, n_tries=20, first_pause_s=0.01)
+    log = logging.getLogger("service")
+    opened = Service(model=SETTINGS.model, plan=plan, in_flight_per_server=4, patience=patience, log=log)
+
+    with opened:
+        table = rows(store, describe(store, opened))
+
+    assert table["rejection"].null_count() == len(table) == 9 * len(SHARDS)
 
 
 def test_a_slow_figure_does_not_stop_the_others(store: ShardStore) -> None:
