@@ -125,7 +125,9 @@ def make_model(folder: Path, *, is_full_size: bool) -> None:
         (folder / "model.safetensors").unlink()
 
 
-def requests(n_papers: int, *, words: int, size_px: tuple[int, int], model: str) -> list[tuple[str, bytes]]:
+def requests(
+    n_papers: int, *, words: int, size_px: tuple[int, int], model: str, sampling: Sampling
+) -> list[tuple[str, bytes]]:
     """Return (paper, request) of every figure, paper by paper."""
     prompt = Prompt.load("describe-1")
     found = []
@@ -144,7 +146,7 @@ def requests(n_papers: int, *, words: int, size_px: tuple[int, int], model: str)
             )
             seed = paper * FIGURES_PER_PAPER + number
             url = b"data:image/png;base64," + b64encode(picture(seed, size_px))
-            found.append((str(paper), body_bytes(model, prompt.fill(window), SAMPLING, url)))
+            found.append((str(paper), body_bytes(model, prompt.fill(window), sampling, url)))
     return found
 
 
@@ -172,9 +174,8 @@ async def asked(servers: ChatServers, todo: list[tuple[str, bytes]]) -> tuple[fl
 
 def prefix_sharing(model: Path, n_papers: int) -> dict[str, Any]:
     """Return the share of prompt tokens that the prefix cache served, in order and shuffled."""
-    global SAMPLING  # noqa: PLW0603 - the answers do not matter here
-    SAMPLING = replace(SAMPLING, max_tokens=4)
-    todo = requests(n_papers, words=250, size_px=(320, 256), model=str(model))
+    short = replace(SAMPLING, max_tokens=4)  # the answers do not matter here
+    todo = requests(n_papers, words=250, size_px=(320, 256), model=str(model), sampling=short)
     shuffled = random.Random(0).sample(todo, len(todo))
     shares, seconds = {}, 0.0
     for order, bodies in (("in_order", todo), ("shuffled", shuffled)):
@@ -218,7 +219,7 @@ def full_size(model: Path, n_papers: int) -> dict[str, Any]:
         extra_arguments=("--load-format", "dummy"),
     )
     # Of 1,280 tokens, the most that an image is sent with; windows of a usual length.
-    todo = requests(n_papers, words=400, size_px=(1_280, 1_024), model=str(model))
+    todo = requests(n_papers, words=400, size_px=(1_280, 1_024), model=str(model), sampling=SAMPLING)
     with OwnServers(plan, log=logging.getLogger("servers")) as own:
         n_gpus = own.n_gpus or 1
 

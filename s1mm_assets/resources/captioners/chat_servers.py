@@ -18,6 +18,7 @@ import httpx2
 import openai
 
 from s1mm_assets.resources.captioners.http_answers import (
+    MAX_EVIDENCE_CHARS,
     Busy,
     CappedTransport,
     Denied,
@@ -452,8 +453,9 @@ class ChatServers:
             with suppress(ValueError, TypeError, KeyError, AttributeError):
                 models = {each["id"]: each.get("max_model_len") for each in json.loads(listed or "")["data"]}
                 if self.model not in models:
+                    others = ", ".join(map(str, models))[:MAX_EVIDENCE_CHARS]
                     raise Outage(
-                        f"{server.url} does not serve {self.model} but {', '.join(map(str, models))}: "
+                        f"{server.url} does not serve {self.model} but {others}: "
                         "[recaptioning] model must be the name that the servers use"
                     )
                 most = models[self.model]

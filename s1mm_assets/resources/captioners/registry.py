@@ -20,6 +20,7 @@ from s1mm_assets.resources.settings import Settings, SettingsError, VllmSettings
 from s1mm_assets.resources.shard_store import ShardStore
 from s1mm_assets.stages import MapItems
 
+PROMPT_TOKENS = 600  # of a template's own words, about
 HOST = re.compile(
     r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+"
 )  # a name, an address of IPv4 or, between brackets, of IPv6
@@ -55,9 +56,6 @@ def _address(word: str) -> str:
         )
     path = found.path.rstrip("/").removesuffix("/v1").rstrip("/")
     return f"{found.scheme}://{found.netloc}{path}"
-
-
-PROMPT_TOKENS = 600  # of a template's own words, about
 
 
 class VllmServers(dg.ConfigurableResource[Any]):

@@ -6,7 +6,7 @@ For people and bills; none of it is part of the data.
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from s1mm_assets.recaptioning.window import CaptionAnswer
@@ -23,16 +23,15 @@ class Throughput:
     n_from_log: int = 0
     n_rejected: int = 0
     seconds: float = 0.0
-    _since: float = field(default_factory=time.monotonic)
 
     @contextmanager
     def of_shard(self) -> Iterator[None]:
         """Count the time in which figures are on their way."""
-        self._since = time.monotonic()
+        since = time.monotonic()
         try:
             yield
         finally:
-            self.seconds += time.monotonic() - self._since
+            self.seconds += time.monotonic() - since
 
     def note(self, answer: CaptionAnswer) -> None:
         """Count a figure that is done."""
