@@ -9,7 +9,7 @@ export S1MM_STORE ?= $(CURDIR)/var/demo/store
 export S1MM_RELEASE ?= $(CURDIR)/var/demo/release
 export DAGSTER_HOME ?= $(CURDIR)/var/dagster
 
-.PHONY: help demo test test-vllm check dev bench golden system
+.PHONY: help demo test test-vllm check dev bench golden system browser
 
 help: ## List these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -17,7 +17,7 @@ help: ## List these commands
 demo: $(VENV)/installed system $(DAGSTER_HOME)/dagster.yaml ## Build a release from the example corpus
 	$(BIN)/s1mm demo
 
-test: $(VENV)/installed system ## Run the tests
+test: $(VENV)/models system browser ## Run the tests
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 test-vllm: $(VENV)-vllm/installed ## Run the tests that need a real vLLM, on the CPU, in an environment of its own
@@ -32,17 +32,24 @@ check: $(VENV)/installed ## Lint, types, import contracts
 dev: $(VENV)/installed system $(DAGSTER_HOME)/dagster.yaml ## Open the graph in the Dagster UI at http://localhost:3000
 	$(BIN)/dagster dev --host 127.0.0.1 --port 3000
 
-bench: $(VENV)/installed system ## Run every benchmark; one line of JSON each
-	for name in end_to_end latex latex_accuracy latex_fuzz raster pdf pdf_accuracy recaption_feed window_tokens; do \
+bench: $(VENV)/models system ## Run every benchmark; one line of JSON each
+	for name in end_to_end latex latex_accuracy latex_fuzz raster pdf pdf_accuracy recaption_feed window_tokens \
+	  perplexity clip phash picture_filters duplicates; do \
 	  $(BIN)/python benchmarks/$$name.py | tail -n 1 || exit 1; done
 
-golden: $(VENV)/installed ## Rewrite the golden files; review them in the diff
+golden: $(VENV)/models ## Rewrite the golden files; review them in the diff
 	S1MM_UPDATE_GOLDEN=1 $(BIN)/python -m pytest -q -k "golden or outputs_change"
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable . --group dev
+	touch $@
+
+# CLIP and the masked language model. Where pip does not find torch's CPU build, it takes the larger one for CUDA;
+# PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu finds it.
+$(VENV)/models: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[models]' --group dev
 	touch $@
 
 # vLLM wants a numpy of its own. torchaudio and torchcodec come as CUDA builds, which it trips over. Where pip
@@ -68,3 +75,10 @@ system:
 	  apt-get -qq update && apt-get -qq install -y --no-install-recommends ghostscript poppler-utils >/dev/null; \
 	else echo "Ghostscript or poppler is missing: install them (Debian: apt-get install ghostscript poppler-utils," \
 	  "macOS: brew install ghostscript poppler)"; fi
+
+# The gallery is tested in a real browser.
+browser:
+	@if command -v chromium >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium >/dev/null; \
+	else echo "chromium is missing: install it (Debian: apt-get install chromium)"; fi

@@ -9,7 +9,8 @@ downloaded; a trained one answers as fast), served as the pipeline serves it: fi
 
 Usage: .venv-vllm/bin/python benchmarks/recaption_servers.py [--papers 40] [--full-size]
 
-On a machine without CUDA first: export PYTHONPATH=s1mm_assets_tests/vllm/torchvision_shim VLLM_CPU_KVCACHE_SPACE=1
+On a machine without CUDA first: export VLLM_CPU_KVCACHE_SPACE=1
+PYTHONPATH=s1mm_assets_tests/torchvision_shim:s1mm_assets_tests/vllm/command_metadata
 """
 
 import argparse

@@ -5,6 +5,7 @@ import shlex
 
 import dagster as dg
 
+from s1mm_assets.assets.duplicates import duplicates
 from s1mm_assets.assets.figure_candidates import figure_candidates
 from s1mm_assets.assets.filtered_figures import filtered_figures
 from s1mm_assets.assets.hf_publication import hf_publication
@@ -12,6 +13,7 @@ from s1mm_assets.assets.hf_release import hf_release
 from s1mm_assets.assets.quality_metrics import quality_metrics
 from s1mm_assets.assets.raw_archives import raw_archives
 from s1mm_assets.assets.recaptions import recaptions
+from s1mm_assets.checks.duplicates import duplicates_hold
 from s1mm_assets.checks.figure_candidates import figure_candidates_hold
 from s1mm_assets.checks.filtered_figures import filtered_figures_hold
 from s1mm_assets.checks.hf_publication import hf_publication_holds
@@ -20,7 +22,9 @@ from s1mm_assets.checks.quality_metrics import quality_metrics_hold
 from s1mm_assets.checks.raw_archives import raw_archives_hold
 from s1mm_assets.checks.recaptions import recaptions_hold
 from s1mm_assets.resources.captioners.registry import Captioners, VllmServers, server_addresses
+from s1mm_assets.resources.clip_encoder import ClipEncoders
 from s1mm_assets.resources.layout_detector import LayoutDetectors
+from s1mm_assets.resources.masked_language_model import MaskedLanguageModels
 from s1mm_assets.resources.release_folder import ReleaseFolder
 from s1mm_assets.resources.renderers import Renderers
 from s1mm_assets.resources.settings import Settings, SettingsError
@@ -58,6 +62,9 @@ LAYOUT = LayoutDetectors(
     mineru=os.environ.get("S1MM_MINERU", "mineru-kit"),
     magic_pdf=os.environ.get("S1MM_MAGIC_PDF", "magic-pdf"),
 )
+DEVICE = os.environ.get("S1MM_DEVICE", "cpu")  # explicit: on GPUs that vLLM has filled there is no room
+MASKED_LANGUAGE_MODELS = MaskedLanguageModels(device=DEVICE)
+CLIP_ENCODERS = ClipEncoders(device=DEVICE)
 VLLM = VllmServers(
     urls=server_addresses(os.environ.get("S1MM_VLLM_URLS", "")),
     api_key=os.environ.get("S1MM_VLLM_API_KEY", "").strip(),  # of a file it may bring the line's end
@@ -65,6 +72,7 @@ VLLM = VllmServers(
     command=words_from("S1MM_VLLM", default="vllm serve"),
 )
 
+DUPLICATES = duplicates
 PUBLICATION = hf_publication
 PIPELINE = [raw_archives, figure_candidates, filtered_figures, recaptions, quality_metrics, hf_release]
 CHECKS = [
@@ -73,12 +81,13 @@ CHECKS = [
     filtered_figures_hold,
     recaptions_hold,
     quality_metrics_hold,
+    duplicates_hold,
     hf_release_holds,
     hf_publication_holds,
 ]
 
 defs = dg.Definitions(
-    assets=[*PIPELINE, PUBLICATION],
+    assets=[*PIPELINE, DUPLICATES, PUBLICATION],
     asset_checks=CHECKS,
     resources={
         "settings": SETTINGS,
@@ -88,11 +97,16 @@ defs = dg.Definitions(
         "workers": WORKERS,
         "renderers": RENDERERS,
         "layout": LAYOUT,
+        "masked_language_models": MASKED_LANGUAGE_MODELS,
+        "clip_encoders": CLIP_ENCODERS,
         "captioners": Captioners(settings=SETTINGS, servers=VLLM),
         "release_folder": RELEASE,
     },
     jobs=[
-        dg.define_asset_job("one_partition", dg.AssetSelection.assets(*PIPELINE)),
+        dg.define_asset_job("to_quality_metrics", dg.AssetSelection.assets(*PIPELINE[:-1])),
+        dg.define_asset_job("duplicates", dg.AssetSelection.assets(DUPLICATES)),
+        dg.define_asset_job("hf_release", dg.AssetSelection.assets(hf_release)),
+        dg.define_asset_job("one_partition", dg.AssetSelection.assets(*PIPELINE, DUPLICATES)),
         dg.define_asset_job("publication", dg.AssetSelection.assets(hf_publication)),
     ],
 )

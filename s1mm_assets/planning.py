@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from s1mm_assets import recaptioning
+from s1mm_assets import figure_texts, recaptioning
 from s1mm_assets.archives.arxiv import ChunkFile
 from s1mm_assets.partitions import partition_key, source_and_year
 from s1mm_assets.recaptioning.budget import estimated_tokens, fitted
@@ -28,6 +28,7 @@ from s1mm_assets.resources.shards import Commit, digest_of
 from s1mm_assets.resources.sources.arxiv import ArxivSource
 from s1mm_assets.resources.sources.registry import Sources
 from s1mm_assets.stages import Stage
+from s1mm_assets.tables import FigureText, schema_of
 
 PAIRS_PER_PAPER = 15.5e6 / 2.5e6  # S1-MMAlign: pairs that were kept, of papers
 COMPLETION_TOKENS = 200  # assumed of an answer, where there is none to count
@@ -438,7 +439,8 @@ def sampled_tokens(store: ShardStore, key: str, settings: RecaptionSettings) -> 
         wanted = sizes.keys() & _kept(store, decided[commit.shard]) if commit.shard in decided else sizes
         n = min(len(wanted), at_most, SAMPLE - len(tokens))
         chosen = {figure_id: sizes[figure_id] for figure_id in chance.sample(sorted(wanted), n)}
-        tokens += _tokens_of(store, commit, chosen, settings)
+        texts = _texts(store, decided.get(commit.shard))
+        tokens += _tokens_of(store, commit, chosen, settings, figure_texts.lines_by_figure(texts))
         if len(tokens) >= SAMPLE:
             break
     return tokens
@@ -452,11 +454,20 @@ def _sizes(store: ShardStore, candidates: Commit) -> dict[str, tuple[int, int]]:
     return {figure_id: (width, height) for figure_id, width, height in rows}
 
 
+def _texts(store: ShardStore, decisions: Commit | None) -> pl.DataFrame:
+    """Return what was read in the images of a shard; nothing where it was not decided on yet."""
+    frames = [schema_of(FigureText).to_frame().select(figure_texts.READ)]
+    if decisions:
+        frames += store.scan_shard(decisions, "texts", figure_texts.READ)
+    return pl.concat(frames)
+
+
 def _tokens_of(
     store: ShardStore,
     candidates: Commit,
     sizes: Mapping[str, tuple[int, int]],
     settings: RecaptionSettings,
+    lines_of: figure_texts.LinesOf,
 ) -> list[int]:
     """Return the estimated prompt tokens of some figures of a shard; not of those that cannot be sent."""
     prompt = Prompt.load(settings.prompt)
@@ -464,7 +475,8 @@ def _tokens_of(
     parents = {candidates.asset: candidates}
     reader = StoredShard(store, texts, candidates.partition, candidates.shard, parents)
     tokens = []
-    for request in requests_of(reader, pl.Series("figure_id", sorted(sizes), dtype=pl.String)):
+    wanted = pl.Series("figure_id", sorted(sizes), dtype=pl.String)
+    for request in requests_of(reader, wanted, lines_of):
         window, _ = fitted(request.window, settings.window_tokens)
         try:
             width, height = model_size(sizes[request.figure_id], settings.image)

@@ -14,12 +14,13 @@ ASSETS = (
     "filtered_figures",
     "recaptions",
     "quality_metrics",
+    "duplicates",
     "hf_release",
 )
 REJECTING = {  # asset → (table, what a row is called by)
     "raw_archives": (("archives", "paper_id"),),
     "figure_candidates": (("papers", "paper_id"), ("figures", "figure_id")),
-    "filtered_figures": (("decisions", "figure_id"),),
+    "filtered_figures": (("decisions", "figure_id"), ("texts", "figure_id")),  # whose text could not be read
     "recaptions": (("recaptions", "figure_id"),),
     "hf_release": (("records", "figure_id"),),
 }

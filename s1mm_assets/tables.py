@@ -52,6 +52,10 @@ class Rejection(StrEnum):
     EXTREME_ASPECT = "extreme_aspect"
     BLANK = "blank"
     TABLE_AS_IMAGE = "table_as_image"
+    LOGO = "logo"
+    PORTRAIT = "portrait"  # of an author
+    MACHINE_CODE = "machine_code"  # QR codes and bar codes
+    LICENCE_BADGE = "licence_badge"
     CAPTION_MISSING = "caption_missing"
     EXACT_DUPLICATE = "exact_duplicate"
     NEAR_DUPLICATE = "near_duplicate"
@@ -65,6 +69,9 @@ class Rejection(StrEnum):
     ANSWER_ECHO = "answer_echo"
     ANSWER_WRONG_LANGUAGE = "answer_wrong_language"
     ANSWER_MARKUP = "answer_markup"
+
+    # records: the release
+    CLIP_BELOW_THRESHOLD = "clip_below_threshold"
 
     # caused by the environment, not by the row: redone on request (`s1mm retry`)
     TIMED_OUT = "timed_out"
@@ -89,6 +96,18 @@ ENVIRONMENT_CAUSED = frozenset(
 MENTION = pl.Struct({"section": pl.String, "text": pl.String, "is_caption": pl.Boolean})
 """A paragraph that cites a figure: section title (null before the first), plain text, and whether the
 paragraph is another figure's caption."""
+
+TEXT_LINE = pl.Struct(
+    {
+        "text": pl.String,
+        "confidence": pl.Float32,
+        **dict.fromkeys(("x0", "y0", "x1", "y1"), pl.Float32),
+    }
+)
+"""A line of text read in an image: how sure the reader is, 0 to 1, and its upright box in pixels, origin top-left."""
+
+MISSING_SCORE = pl.Struct({"score": pl.String, "reason": pl.String})
+"""A score that a row does not have, by its column's name, and why: empty, too_long, image_unreadable …"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +212,22 @@ class Measure:
     table_score: Annotated[float | None, pl.Float64]  # 0 to 1: how much it looks like a typeset table
     rejection: Annotated[str | None, pl.String]
     evidence: Annotated[str | None, pl.String]
+    logo_score: Annotated[float | None, pl.Float64] = (
+        None  # 0 to 1: the share its line of large letters takes
+    )
+    badge_score: Annotated[float | None, pl.Float64] = None  # 0 to 1: how well it matches a licence's button
+    code_share: Annotated[float | None, pl.Float64] = None  # of the content, that a machine code covers
+    tone_bits: Annotated[float | None, pl.Float64] = None  # entropy of its grey levels, 0 to 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FigureText:
+    """figure_texts/texts, and the same in filtered_figures: what is written in one image, of those that were read."""
+
+    figure_id: Annotated[str, pl.String]
+    lines: Annotated[list[dict[str, Any]], pl.List(TEXT_LINE)]  # from top to bottom, left to right
+    rejection: Annotated[str | None, pl.String]  # why it could not be read; `lines` is empty then
+    evidence: Annotated[str | None, pl.String]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,6 +275,32 @@ class Recaption:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TextScore:
+    """pseudo_perplexities/scores: one recaptioned figure of the sample."""
+
+    figure_id: Annotated[str, pl.String]
+    caption_pseudo_perplexity: Annotated[float | None, pl.Float64]
+    recaption_pseudo_perplexity: Annotated[float | None, pl.Float64]
+    missing_scores: Annotated[list[dict[str, Any]], pl.List(MISSING_SCORE)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairScore:
+    """clip_scores/scores: one recaptioned figure of the sample; the columns are those of `Metric`."""
+
+    figure_id: Annotated[str, pl.String]
+    caption_clip_score: Annotated[float | None, pl.Float64]
+    recaption_clip_score: Annotated[float | None, pl.Float64]
+    caption_whole_clip_score: Annotated[float | None, pl.Float64]
+    recaption_whole_clip_score: Annotated[float | None, pl.Float64]
+    caption_shuffled_clip_score: Annotated[float | None, pl.Float64]
+    recaption_shuffled_clip_score: Annotated[float | None, pl.Float64]
+    caption_clip_tokens: Annotated[int | None, pl.UInt32]
+    recaption_clip_tokens: Annotated[int | None, pl.UInt32]
+    missing_scores: Annotated[list[dict[str, Any]], pl.List(MISSING_SCORE)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
     """quality_metrics/metrics: one recaptioned figure. A null score was not evaluated."""
 
@@ -255,8 +316,33 @@ class Metric:
     n_grounded_claims: Annotated[int, pl.UInt32]  # those that caption or mentions hold too
     grounding: Annotated[float | None, pl.Float64]  # their share; null without claims
     ungrounded_claims: Annotated[list[str], pl.List(pl.String)]
-    flags: Annotated[list[str], pl.List(pl.String)]
+    flags: Annotated[list[str], pl.List(pl.String)]  # how the recaption is degenerate
     rejection: Annotated[str | None, pl.String]
+    n_claims_in_image: Annotated[int | None, pl.UInt32] = (
+        None  # grounded only by what is written in it; null: not read
+    )
+    caption_whole_clip_score: Annotated[float | None, pl.Float64] = None  # over windows: the text to its end
+    recaption_whole_clip_score: Annotated[float | None, pl.Float64] = None
+    caption_clip_tokens: Annotated[int | None, pl.UInt32] = None  # 77 are seen by the standard score
+    recaption_clip_tokens: Annotated[int | None, pl.UInt32] = None
+    caption_shuffled_clip_score: Annotated[float | None, pl.Float64] = None  # of another figure's caption
+    recaption_shuffled_clip_score: Annotated[float | None, pl.Float64] = None
+    missing_scores: Annotated[list[dict[str, Any]] | None, pl.List(MISSING_SCORE)] = None
+    caption_language: Annotated[str | None, pl.String] = (
+        None  # ISO 639-1; null where the text does not show it
+    )
+    recaption_language: Annotated[str | None, pl.String] = None
+    subject: Annotated[str | None, pl.String] = None  # metrics.Subject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duplicate:
+    """duplicates/duplicates: one kept figure whose image another partition has too, and releases."""
+
+    figure_id: Annotated[str, pl.String]
+    duplicate_of: Annotated[str, pl.String]  # figure_id of the one that is kept
+    rejection: Annotated[str, pl.String]  # exact_duplicate, near_duplicate
+    distance: Annotated[int, pl.UInt32]  # bits of the detail hash
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,6 +354,7 @@ class ReleaseRecord:
     image_path: Annotated[str | None, pl.String]  # exact member name in the image archive
     image_sha256: Annotated[str | None, pl.String]
     rejection: Annotated[str | None, pl.String]
+    evidence: Annotated[str | None, pl.String] = None  # the figure that is kept, or the score
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,9 +396,13 @@ TABLES: dict[str, dict[str, type]] = {
     "raw_archives": {"archives": Archive, "metadata": Metadata},
     "figure_candidates": {"papers": Paper, "figures": FigureCandidate},
     "figure_measures": {"measures": Measure},  # made on the way to filtered_figures
-    "filtered_figures": {"decisions": Decision},
+    "figure_texts": {"texts": FigureText},  # likewise, where text is read
+    "filtered_figures": {"decisions": Decision, "texts": FigureText},
     "recaptions": {"recaptions": Recaption},
+    "pseudo_perplexities": {"scores": TextScore},  # made on the way to quality_metrics, where configured
+    "clip_scores": {"scores": PairScore},  # likewise
     "quality_metrics": {"metrics": Metric},
+    "duplicates": {"duplicates": Duplicate},
     "hf_release": {"records": ReleaseRecord, "files": ReleaseFile},
 }
 """Asset → table → row class."""

@@ -1,5 +1,6 @@
 """Fixtures that tests of every stage use."""
 
+import importlib.util
 import os
 import shutil
 from collections.abc import Callable
@@ -14,10 +15,17 @@ settings.register_profile("ci", settings.get_profile("untimed"), derandomize=Tru
 settings.load_profile("ci" if os.environ.get("CI") else "untimed")
 
 ROOT = Path(__file__).resolve().parents[1]
+SHIM = Path(__file__).with_name("torchvision_shim")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker of tests that run programs from outside the virtual environment."""
+    """Keep models from the network, let torchvision load on a CPU, and register a marker."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(SHIM), os.environ.get("PYTHONPATH")]))
+    spec = importlib.util.spec_from_file_location("torchvision_shim", SHIM / "sitecustomize.py")
+    assert spec is not None
+    assert spec.loader is not None
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
     config.addinivalue_line(
         "markers", "needs(*programs): runs these; where one is missing the test skips, and fails in CI"
     )

@@ -24,15 +24,20 @@ STAGES = [
     "hf_release",
 ]
 
+JOBS = ["one_partition", "to_quality_metrics", "duplicates", "hf_release", "publication"]
+
 
 def test_the_graph_is_the_mission() -> None:
-    """Six partitioned assets in a row, then the publication; every asset has checks."""
+    """Six partitioned assets in a row, duplicates before the last, then the publication; all have checks."""
     graph = definitions.defs.resolve_asset_graph()
 
-    assert {key.path[-1] for key in graph.get_all_asset_keys()} == {*STAGES, "hf_publication"}
+    joined = {"duplicates", "hf_publication"}
+    assert {key.path[-1] for key in graph.get_all_asset_keys()} == {*STAGES, *joined}
     for before, after in itertools.pairwise(STAGES):
         assert dg.AssetKey(before) in graph.get(dg.AssetKey(after)).parent_keys
-    assert {key.asset_key.path[-1] for key in graph.asset_check_keys} == {*STAGES, "hf_publication"}
+    assert {key.path[-1] for key in graph.get(dg.AssetKey("duplicates")).parent_keys} == {"filtered_figures"}
+    assert dg.AssetKey("duplicates") in graph.get(dg.AssetKey("hf_release")).parent_keys
+    assert {key.asset_key.path[-1] for key in graph.asset_check_keys} == {*STAGES, *joined}
 
 
 def test_partitions_are_sources_by_years() -> None:
@@ -75,7 +80,7 @@ def test_a_partition_without_papers_succeeds(tmp_path: Path, tags: dict[str, str
     partition = tags.get("dagster/partition")
 
     result = dg.materialize(
-        [*definitions.PIPELINE, *definitions.CHECKS[:-1]],
+        [*definitions.PIPELINE, definitions.DUPLICATES, *definitions.CHECKS[:-1]],
         resources=resources,
         partition_key=partition,
         tags=None if partition else tags,
@@ -96,9 +101,26 @@ def test_check_names_say_what_is_true() -> None:
 
     assert all(spec.description for spec in specs)
     assert {spec.name for spec in specs if spec.partitions_def is None} == {
+        "every_slice_is_of_the_current_decisions",
+        "each_image_is_kept_once",
+        "every_duplicate_names_a_kept_figure",
+        "no_image_is_released_twice",
         "the_release_verifies",
         "datasets_reads_the_release",
     }
+
+
+def test_a_partition_can_be_made_whole_or_step_by_step() -> None:
+    """One job has all of a partition; others end where the partitions meet, and go on from there."""
+    jobs = {job.name: job for job in map(definitions.defs.resolve_job_def, JOBS)}
+    made = {name: {key.path[-1] for key in job.asset_layer.selected_asset_keys} for name, job in jobs.items()}
+
+    assert made["one_partition"] == {*STAGES, "duplicates"}
+    assert made["to_quality_metrics"] == set(STAGES[:-1])
+    assert made["duplicates"] == {"duplicates"}
+    assert made["hf_release"] == {"hf_release"}
+    assert made["publication"] == {"hf_publication"}
+    assert {name for name, job in jobs.items() if job.partitions_def is None} == {"duplicates", "publication"}
 
 
 @pytest.mark.filterwarnings("ignore")  # partitioned check specs are a preview

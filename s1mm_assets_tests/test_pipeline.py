@@ -56,7 +56,13 @@ PINNED = {  # asset → table → the columns that no renderer shapes, in the pi
     },
     "filtered_figures": {"decisions": ["figure_id", "rejection", "duplicate_of"]},
     "recaptions": {"recaptions": ["figure_id", "recaption", "prompt_version", "flags"]},
-    "quality_metrics": {"metrics": ["figure_id", "recaption_length_chars", "n_claims", "ungrounded_claims"]},
+    "quality_metrics": {
+        "metrics": [
+            *("figure_id", "recaption_length_chars", "n_claims", "ungrounded_claims"),
+            *("flags", "recaption_language", "subject"),
+        ]
+    },
+    "duplicates": {"duplicates": ["figure_id", "duplicate_of"]},
     "hf_release": {"records": ["figure_id", "image_path", "rejection"]},
 }
 

@@ -23,7 +23,20 @@ def h100_tags(environment: Mapping[str, str]) -> dict[str, Any]:
     Raises:
         SettingsError: One of them is not what it should be; the message names it.
     """
-    count = environment.get("S1MM_H100_COUNT") or default_count(environment)
+    return _tags(environment, environment.get("S1MM_H100_COUNT") or default_count(environment))
+
+
+def scorer_tags(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return op tags that ask for one GPU, with the same nodes, where scores are computed on one (S1MM_DEVICE)."""
+    return _tags(environment, "1") if runs_on_gpu(environment) else {}
+
+
+def runs_on_gpu(environment: Mapping[str, str]) -> bool:
+    """Whether CLIP and the masked language model were told to run on a GPU."""
+    return environment.get("S1MM_DEVICE", "").startswith("cuda")
+
+
+def _tags(environment: Mapping[str, str], count: str) -> dict[str, Any]:
     if not count.isdigit():
         raise SettingsError(f"S1MM_H100_COUNT is {count!r}; it must be a whole number")
     if int(count) == 0:

@@ -9,8 +9,6 @@ from s1mm_assets.resources.release_pieces import StoredPieces, thresholds
 from s1mm_assets.resources.settings import Settings
 from s1mm_assets.resources.shard_store import ShardStore
 
-NO_MODEL = "no model for it is part of this version"
-
 
 @dg.asset(
     deps=["hf_release"],
@@ -33,7 +31,10 @@ def hf_publication(
         pieces.facts(),
         settings=settings.release,
         thresholds=thresholds(made_by.get("filtered_figures", {}).get("settings", [])),
-        score_settings={"CLIP score": NO_MODEL, "pseudo-perplexity": NO_MODEL},
+        score_settings={
+            "CLIP score": "set clip_score = true under [metrics]",
+            "pseudo-perplexity": "set pseudo_perplexity = true under [metrics]",
+        },
     )
     published = release.publish(
         pieces,

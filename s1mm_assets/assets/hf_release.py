@@ -4,12 +4,14 @@ import dagster as dg
 
 from s1mm_assets import release
 from s1mm_assets.partitions import SOURCE_BY_YEAR
+from s1mm_assets.resources.decided_partitions import duplicates_of
 from s1mm_assets.resources.settings import Settings
 from s1mm_assets.resources.shard_store import ShardStore
 from s1mm_assets.resources.shards import ShardSet
 
 
 @dg.asset(
+    deps=["duplicates"],
     partitions_def=SOURCE_BY_YEAR,
     code_version=release.VERSION,
     io_manager_key="shards",
@@ -27,7 +29,8 @@ def hf_release(
     settings: Settings,
 ) -> ShardSet:
     """The pieces of a release that this partition gives: records, image archive, streamable Parquet."""
-    inputs = [raw_archives, figure_candidates, recaptions, quality_metrics]
+    duplicates = duplicates_of(store, context.partition_key)
+    inputs = [raw_archives, figure_candidates, recaptions, quality_metrics, duplicates]
     stage = release.stage(settings.release)
     pieces = store.derive(stage, context.partition_key, inputs=inputs, report=context.log.info)
     context.add_output_metadata(release.summary(store.read(pieces, "files", release.SUMMARISED)))

@@ -50,8 +50,8 @@ def kept_images_open(
     sample = kept["figure_id"].sample(min(n_sampled, len(kept)), seed=0)
     unread = [
         figure_id
-        for group in store.scan(candidates, "figures", ["figure_id", "image"])
-        for figure_id, image in group.filter(pl.col("figure_id").is_in(sample.implode())).iter_rows()
+        for group in store.scan(candidates, "figures", ["figure_id", "image"], among=sample)
+        for figure_id, image in group.iter_rows()
         if not opens(image)
     ]
     wrong = pl.concat([unhashed, pl.DataFrame({"figure_id": unread}, schema={"figure_id": pl.String})])

@@ -3,10 +3,13 @@
 from collections.abc import Iterator
 
 import dagster as dg
+import polars as pl
 
+from s1mm_assets.checks.conservation import none_of
 from s1mm_assets.release.verify import verify
 from s1mm_assets.resources.dataset_loader import DatasetLoader
 from s1mm_assets.resources.release_folder import ReleaseFolder
+from s1mm_assets.resources.shard_store import ShardStore
 
 ASSET = "hf_publication"
 EXAMPLES = 20
@@ -21,6 +24,12 @@ EXAMPLES = 20
             description="Every file is as the manifest says; records, archives and Parquet join.",
         ),
         dg.AssetCheckSpec(
+            "no_image_is_released_twice",
+            asset=ASSET,
+            blocking=True,
+            description="Over all partitions, the images of the records are different files.",
+        ),
+        dg.AssetCheckSpec(
             "datasets_reads_the_release",
             asset=ASSET,
             blocking=True,
@@ -28,8 +37,11 @@ EXAMPLES = 20
         ),
     ]
 )
-def hf_publication_holds(release_folder: ReleaseFolder) -> Iterator[dg.AssetCheckResult]:
-    """The release is whole, joins, and loads."""
+def hf_publication_holds(release_folder: ReleaseFolder, store: ShardStore) -> Iterator[dg.AssetCheckResult]:
+    """The release is whole, joins, holds every image once, and loads."""
+    released = released_images(store)
+    repeated = released.filter(pl.col("image_sha256").is_duplicated())
+    yield none_of("no_image_is_released_twice", repeated.drop("image_sha256"), n_released=len(released))
     problems = verify(release_folder.published())
     yield dg.AssetCheckResult(
         check_name="the_release_verifies",
@@ -45,3 +57,17 @@ def hf_publication_holds(release_folder: ReleaseFolder) -> Iterator[dg.AssetChec
         passed=not differences,
         metadata={"n_differences": len(differences), "differences": differences[:EXAMPLES]},
     )
+
+
+def released_images(store: ShardStore) -> pl.DataFrame:
+    """Return figure_id and image_sha256 (bytes) of every record, of all partitions."""
+    handles = [
+        handle for key in store.partitions("hf_release") if (handle := store.pinned("hf_release", key))
+    ]
+    frames = [
+        rows.drop_nulls("image_sha256").with_columns(pl.col("image_sha256").str.decode("hex"))
+        for handle in handles
+        for rows in store.scan(handle, "records", ["figure_id", "image_sha256"])
+    ]
+    none = pl.DataFrame(schema={"figure_id": pl.String, "image_sha256": pl.Binary})
+    return pl.concat([none, *frames])

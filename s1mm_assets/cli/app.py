@@ -205,6 +205,35 @@ def retry(
 
 @app.command()
 @plain_errors
+def gallery(
+    partition: Annotated[str, typer.Argument(help="Of this partition, e.g. 'arxiv|2019'.")],
+    out_file: Annotated[
+        Path | None, typer.Option("--out", help="Where it goes; by default gallery-<partition>.html here.")
+    ] = None,
+) -> None:
+    """Copy the page on which people judge a sample of a partition's figures: kept and rejected ones.
+
+    It needs no network. The keys g and b judge, ? lists the others; the button saves the verdicts as CSV.
+    """
+    from s1mm_assets.cli.gallery import copy_gallery
+
+    known_partitions([partition])
+    copy_gallery(partition, out_file)
+
+
+@app.command()
+@plain_errors
+def verdicts(
+    files: Annotated[list[Path], typer.Argument(help="As the gallery saved them.", metavar="CSV…")],
+) -> None:
+    """Put what people judged in galleries where the asset check reads it: an estimate of the precision."""
+    from s1mm_assets.cli.gallery import take_verdicts
+
+    take_verdicts(files)
+
+
+@app.command()
+@plain_errors
 def gc(
     older_than_hours: Annotated[
         float, typer.Option(help="Spare what was named since: a run may need it.", min=0)

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,18 +12,33 @@ import dagster as dg
 import polars as pl
 from rich.markup import escape
 
-from s1mm_assets import reports
-from s1mm_assets.cli.runs import PUBLICATION, STAGES, RunOutcome, materialize
+from s1mm_assets import metrics, reports
+from s1mm_assets.cli.runs import DUPLICATES, PUBLICATION, STAGES, RunOutcome, materialize
 from s1mm_assets.cli.terminal import UsageError, bars, err, out, table
-from s1mm_assets.definitions import LAYOUT, RELEASE, RENDERERS, SETTINGS, SOURCES, STORE, VLLM
+from s1mm_assets.definitions import (
+    CLIP_ENCODERS,
+    LAYOUT,
+    MASKED_LANGUAGE_MODELS,
+    RELEASE,
+    RENDERERS,
+    SETTINGS,
+    SOURCES,
+    STORE,
+    VLLM,
+)
 from s1mm_assets.partitions import source_and_year
 from s1mm_assets.recaptioning.faults import RULES
 from s1mm_assets.release.verify import Problem, verify
+from s1mm_assets.resources import text_reader
 from s1mm_assets.resources.captioners.answer_log import AnswerLog
 from s1mm_assets.resources.release_folder import LocalFolder
+from s1mm_assets.resources.release_pieces import left_behind
 from s1mm_assets.tables import ENVIRONMENT_CAUSED, Rejection
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+*BEFORE, RELEASE_STAGE = STAGES  # duplicates of all partitions are sought between them
+LOOKS = ("figure_measures", "figure_texts")  # at images, on which filtered_figures decides
+UNTIL = (*BEFORE, DUPLICATES, RELEASE_STAGE)
 ANSWERED = frozenset(reason for reason, _ in RULES)  # reasons that lie in a model's answer
 
 
@@ -36,10 +51,18 @@ def pack_examples() -> None:
 
 
 def prepare() -> None:
-    """Read every setting before the first partition starts, and say what is missing."""
+    """Read every setting before the first partition starts, and say what is missing.
+
+    Raises:
+        ModelMissingError, ClipUnavailableError: A model that is to score cannot be had.
+    """
     SETTINGS.as_dict()
+    metrics.score_stages(
+        SETTINGS.metrics, masked_model=MASKED_LANGUAGE_MODELS.model, clip_encoder=CLIP_ENCODERS.encoder
+    )
     missing = RENDERERS.missing(RENDERERS.versions())
     missing += LAYOUT.missing(LAYOUT.versions(SETTINGS.pdf.detector))
+    missing += text_reader.missing(SETTINGS.texts)
     if SETTINGS.recaptioning.engine == "vllm":
         missing += VLLM.missing()
     for line in missing:
@@ -48,9 +71,8 @@ def prepare() -> None:
 
 def build_all(partitions: Sequence[str] | None, until: str | None = None) -> int:
     """Materialize partitions, up to an asset or with the publication; return the exit code."""
-    if until is not None and until not in STAGES:
-        raise UsageError(f"{until} is no asset of a partition; there are: {', '.join(STAGES)}")
-    stages = STAGES[: STAGES.index(until) + 1] if until else STAGES
+    if until is not None and until not in UNTIL:
+        raise UsageError(f"{until} is no asset of a partition; there are: {', '.join(UNTIL)}")
     prepare()
     known = {*SOURCES.partitions(), *reports.partition_keys(STORE)}
     keys = list(partitions) if partitions else sorted(known, key=source_and_year)
@@ -60,14 +82,7 @@ def build_all(partitions: Sequence[str] | None, until: str | None = None) -> int
         )
     start = time.monotonic()
     with instance() as dagster:
-        is_sound = True
-        for i, key in enumerate(keys, start=1):
-            outcome = run(stages, key, dagster, f"{i}/{len(keys)} ")
-            is_sound &= outcome.is_success
-            if outcome.is_outage:
-                out.print(f"stopped: {len(keys) - i} partitions are left; what was answered is kept")
-                break
-        is_sound = is_sound and (until is not None or run([PUBLICATION], None, dagster).is_success)
+        is_sound = run_all(dict.fromkeys(keys, BEFORE), dagster, until)
     table(reports.status(STORE), as_json=False, title=f"Store {STORE.uri}", totals=True)
     if not is_sound:
         out.print("The release was left as it was: a partition or the publication failed.")
@@ -80,6 +95,51 @@ def build_all(partitions: Sequence[str] | None, until: str | None = None) -> int
     )
     out.print(f"  s1mm verify {RELEASE.path}", highlight=False, markup=False)
     return 0
+
+
+def run_all(work: Mapping[str, Sequence[str]], dagster: dg.DagsterInstance, until: str | None = None) -> bool:
+    """Materialize assets of partitions, then what joins partitions: duplicates, the releases, the publication.
+
+    Args:
+        work: Partition → its assets, up to quality_metrics.
+        dagster: The instance.
+        until: Stop after this asset.
+
+    Returns:
+        Whether all of it succeeded. A partition that failed is not released, and nothing is published then.
+    """
+    last = UNTIL.index(until) if until else len(UNTIL)
+    before = {key: [stage for stage in stages if UNTIL.index(stage) <= last] for key, stages in work.items()}
+    sound = each_of({key: stages for key, stages in before.items() if stages}, dagster)
+    failed = {key for key, stages in before.items() if stages} - sound
+    if last < UNTIL.index(DUPLICATES):
+        return not failed
+    if len(failed) == len(work) or not run([DUPLICATES], None, dagster).is_success:
+        return False
+    if until == DUPLICATES:
+        return not failed
+    keys = sorted({*work, *left_behind(STORE)} - failed, key=source_and_year)
+    released = each_of(dict.fromkeys(keys, (RELEASE_STAGE,)), dagster)
+    if failed or released != set(keys):
+        return False
+    return until is not None or run([PUBLICATION], None, dagster).is_success
+
+
+def each_of(work: Mapping[str, Sequence[str]], dagster: dg.DagsterInstance) -> set[str]:
+    """Materialize assets of one partition after the other, also after one that failed, but not in an outage.
+
+    Returns:
+        The partitions that succeeded.
+    """
+    sound = set()
+    for i, (key, stages) in enumerate(work.items(), start=1):
+        outcome = run(stages, key, dagster, f"{i}/{len(work)} ")
+        if outcome.is_success:
+            sound.add(key)
+        if outcome.is_outage:
+            out.print(f"stopped: {len(work) - i} partitions are left; what was answered is kept")
+            break
+    return sound
 
 
 def retry_failed(partitions: Sequence[str] | None, reasons: Sequence[Rejection] = ()) -> int:
@@ -98,14 +158,14 @@ def retry_failed(partitions: Sequence[str] | None, reasons: Sequence[Rejection] 
         return 0
     forget_answers(found)
     for asset, partition, shard in found.select("asset", "partition", "shard").unique().iter_rows():
-        for name in ("figure_measures", asset) if asset == "filtered_figures" else (asset,):
+        for name in (*LOOKS, asset) if asset == "filtered_figures" else (asset,):
             STORE.invalidate(name, partition, shard)
-    is_sound = True
+    work = {
+        key: BEFORE[min(STAGES.index(asset) for asset in found.filter(partition=key)["asset"]) :]
+        for key in found["partition"].unique(maintain_order=True)
+    }
     with instance() as dagster:
-        for key in found["partition"].unique(maintain_order=True):
-            first = min(STAGES.index(asset) for asset in found.filter(partition=key)["asset"])
-            is_sound &= run(STAGES[first:], key, dagster).is_success
-        is_sound = is_sound and run([PUBLICATION], None, dagster).is_success
+        is_sound = run_all(work, dagster)
     left = rejected_for(reasons, partitions)
     n_rows, n_left = (each.n_unique(["partition", "id"]) for each in (found, left))  # met at several doors
     out.print(f"{n_rows - n_left} of {n_rows} rows mended")
@@ -158,7 +218,7 @@ def run(
 ) -> RunOutcome:
     """Materialize, and say in a line what became of it."""
     start = time.monotonic()
-    name = partition or "publication"
+    name = partition or (DUPLICATES if DUPLICATES in assets else "publication")
     with bars(f"{which}{name}"):
         outcome = materialize(assets, partition, dagster)
     verdict = "[green]done[/green]" if outcome.is_success else "[red]failed[/red]"

@@ -32,12 +32,15 @@ def explains_itself(error: Exception) -> bool:
     from pydantic import ValidationError
 
     from s1mm_assets.archives.local import MetadataError
+    from s1mm_assets.resources.clip_encoder import ClipUnavailableError
+    from s1mm_assets.resources.masked_language_model import ModelMissingError, ModelUnusableError
     from s1mm_assets.resources.settings import SettingsError
     from s1mm_assets.resources.shard_store import StoreError
     from s1mm_assets.resources.sources.reading import SourceError
 
     ours = (UsageError, SettingsError, StoreError, SourceError, MetadataError)
-    return isinstance(error, (*ours, OSError, ArrowInvalid, ValidationError))
+    models = (ClipUnavailableError, ModelMissingError, ModelUnusableError)
+    return isinstance(error, (*ours, *models, OSError, ArrowInvalid, ValidationError))
 
 
 def plain_errors(command: Callable[Arguments, Answer]) -> Callable[Arguments, Answer]:

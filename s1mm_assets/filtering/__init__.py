@@ -1,24 +1,40 @@
 """Which figures are kept: rules on one figure at a time, then duplicates among those that pass."""
 
+from s1mm_assets.filtering.across import ACROSS_VERSION, DecidedPartition, duplicates_stage, find_across
 from s1mm_assets.filtering.duplicates import DUPLICATES, find_duplicates
 from s1mm_assets.filtering.measures import MeasureJob, measure
-from s1mm_assets.filtering.rules import DECIDED_COLUMNS, MEASURE_COLUMNS, RULE_COLUMNS, decide, survivors
+from s1mm_assets.filtering.rules import (
+    DECIDED_COLUMNS,
+    MEASURE_COLUMNS,
+    RULE_COLUMNS,
+    TEXT_COLUMNS,
+    decide,
+    survivors,
+)
 from s1mm_assets.filtering.settings import FilterSettings
 from s1mm_assets.filtering.stage import VERSION, decide_stage, measure_stage, summary
+from s1mm_assets.filtering.texts import TextSettings, texts_stage
 
 __all__ = [
+    "ACROSS_VERSION",
     "DECIDED_COLUMNS",
     "DUPLICATES",
     "MEASURE_COLUMNS",
     "RULE_COLUMNS",
+    "TEXT_COLUMNS",
     "VERSION",
+    "DecidedPartition",
     "FilterSettings",
     "MeasureJob",
+    "TextSettings",
     "decide",
     "decide_stage",
+    "duplicates_stage",
+    "find_across",
     "find_duplicates",
     "measure",
     "measure_stage",
     "summary",
     "survivors",
+    "texts_stage",
 ]

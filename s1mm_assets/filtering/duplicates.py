@@ -1,23 +1,18 @@
 """Which figures show the same image: exactly (SHA-256), or nearly (the 1,024-bit hash of its DCT).
 
-Figures are taken in their natural order. The first of an image is kept, and later ones are duplicates of it;
-a near duplicate is near the kept figure itself, so that chains of small differences do not unite what
-differs. The usual 64 bits are not enough: plots on the same axes share them. docs/adr/0003 has the evidence.
+Figures are taken in an order of preference, within a partition their natural order. The first of an image is kept,
+and later ones are duplicates of it; a near duplicate is near the kept figure itself, so that chains of small
+differences do not unite what differs. The usual 64 bits are not enough: plots on the same axes share them.
+docs/adr/0003 has the evidence.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from s1mm_assets.filtering.near_hashes import Indices, Words, distinct, nearest_kept
 from s1mm_assets.tables import Rejection
-
-Indices = NDArray[np.int64]
-Words = NDArray[np.uint64]
-
-MIXER = np.uint64(0x9E3779B97F4A7C15)  # odd: 2^64 over the golden ratio, Knuth's multiplicative hashing
-PAIRS_AT_ONCE = 2**18  # 128 bytes each are compared in one go
 
 DUPLICATES = pl.Schema(
     {
@@ -32,13 +27,12 @@ DUPLICATES = pl.Schema(
 
 
 def find_duplicates(survivors: pl.DataFrame, *, bits: int) -> pl.DataFrame:
-    """Return the figures that show an image which another figure shows first.
+    """Return the figures of a partition that show an image which another of its figures shows first.
 
-    Every member of a set of equal images shares its fate: where the first is a near duplicate of a kept
-    figure, so are its copies. The answer does not depend on the order of the rows.
+    The answer does not depend on the order of the rows.
 
     Args:
-        survivors: shard, figure_id, sha256, detail_hash (128 bytes); none null.
+        survivors: shard, figure_id, sha256 (hexadecimal), detail_hash (128 bytes); none null.
         bits: The largest distance between detail hashes (of 1,024) at which figures are near duplicates.
 
     Returns:
@@ -50,22 +44,50 @@ def find_duplicates(survivors: pl.DataFrame, *, bits: int) -> pl.DataFrame:
     if sum(survivors.null_count().row(0)) or survivors["figure_id"].is_duplicated().any():
         raise ValueError("every survivor needs an id of its own, a SHA-256 and a detail hash")
     ordered = in_natural_order(survivors)
-    first = ordered.group_by("sha256", maintain_order=True).first()
-    alike = first.group_by("detail_hash", maintain_order=True).first()
-    kept, distances = nearest_kept(_as_words(alike["detail_hash"]), bits=bits)
-    fates = alike.select(
-        "detail_hash",
-        duplicate_of=alike["figure_id"].gather(kept),
-        distance=pl.Series(distances, dtype=pl.UInt32),
+    details = ordered["detail_hash"]
+    found = find_repeated(
+        digests_as_words(ordered["sha256"]), lambda rows: as_words(details.gather(rows)), bits=bits
     )
-    fates = first.select("sha256", "detail_hash", first="figure_id").join(fates, on="detail_hash")
-    rows = ordered.join(fates.drop("detail_hash"), on="sha256", maintain_order="left")
-    is_exact = pl.col("first") == pl.col("duplicate_of")
-    reason = (
-        pl.when(is_exact).then(pl.lit(Rejection.EXACT_DUPLICATE)).otherwise(pl.lit(Rejection.NEAR_DUPLICATE))
+    return pl.DataFrame(
+        {
+            "shard": ordered["shard"].gather(found["row"]),
+            "figure_id": ordered["figure_id"].gather(found["row"]),
+            "duplicate_of": ordered["figure_id"].gather(found["kept_row"]),
+            "rejection": found["rejection"],
+            "distance": found["distance"],
+        },
+        schema=DUPLICATES,
     )
-    found = rows.with_columns(rejection=reason).filter(pl.col("figure_id") != pl.col("duplicate_of"))
-    return found.select(DUPLICATES.names())
+
+
+def find_repeated(digests: Words, details_of: Callable[[Indices], Words], *, bits: int) -> pl.DataFrame:
+    """Return which of some figures, in order of preference, repeat the image of a kept one.
+
+    Every member of a set of equal images shares its fate: where the first is a near duplicate of a kept figure, so
+    are its copies.
+
+    Args:
+        digests: Shape (n, 4): the SHA-256 of each figure's image.
+        details_of: Gives the detail hashes of some rows, shape (number of rows, words).
+        bits: The largest distance of near duplicates.
+
+    Returns:
+        row, kept_row, rejection and distance of each figure that is not kept, in order.
+    """
+    firsts, which = distinct(digests)
+    kept, distances = nearest_kept(details_of(firsts), bits=bits)
+    kept_row = firsts[kept][which]
+    gone = np.flatnonzero(kept_row != np.arange(len(digests)))
+    is_exact = pl.Series(firsts[which][gone] == kept_row[gone])
+    return pl.DataFrame({"row": gone, "kept_row": kept_row[gone], "distance": distances[which][gone]}).select(
+        "row",
+        "kept_row",
+        pl.when(is_exact)
+        .then(pl.lit(Rejection.EXACT_DUPLICATE))
+        .otherwise(pl.lit(Rejection.NEAR_DUPLICATE))
+        .alias("rejection"),
+        pl.col("distance").cast(pl.UInt32),
+    )
 
 
 def in_natural_order(figures: pl.DataFrame) -> pl.DataFrame:
@@ -78,65 +100,23 @@ def in_natural_order(figures: pl.DataFrame) -> pl.DataFrame:
     return figures.sort(paper, number["figure"], number["panel"], "figure_id")
 
 
-def nearest_kept(details: Words, *, bits: int) -> tuple[Indices, Indices]:
-    """Return for each image the kept image that it is a near duplicate of, or itself where it is kept.
+def digests_as_words(sha256: pl.Series) -> Words:
+    """SHA-256 digests, hexadecimal, as 64-bit words: shape (n, 4)."""
+    return as_words(sha256.str.decode("hex"), n_bytes=32)
 
-    Args:
-        details: Shape (n, words): detail hashes as 64-bit words, in order of preference.
-        bits: The largest distance between near duplicates.
 
-    Returns:
-        Indices of kept images, shape (n,), each the first that is near enough; and the distances to them.
+def as_words(hashes: pl.Series, n_bytes: int = 128) -> Words:
+    """Binary hashes of one length as 64-bit words: shape (n, words).
+
+    Raises:
+        ValueError: A hash has another length, or is null.
     """
-    kept = np.arange(len(details), dtype=np.int64)
-    distances = np.zeros(len(details), dtype=np.int64)
-    for earlier, later, distance in _near_pairs(details, bits):
-        if kept[later] == later and kept[earlier] == earlier:
-            kept[later], distances[later] = earlier, distance
-    return kept, distances
-
-
-def _near_pairs(details: Words, bits: int) -> Iterator[tuple[int, int, int]]:
-    """Yield every pair within reach, as (earlier, later, distance), by the later one and then the earlier."""
-    found = [np.empty((0, 3), dtype=np.int64)]
-    for left, right in _candidates(details, n_bands=bits + 1):
-        differing = details[left] ^ details[right]
-        distance = np.bitwise_count(differing).sum(axis=1, dtype=np.int64)
-        pairs = np.stack([np.minimum(left, right), np.maximum(left, right), distance], axis=1)
-        found.append(pairs[distance <= bits])
-    pairs = np.unique(np.concatenate(found), axis=0)
-    for earlier, later, distance in pairs[np.lexsort((pairs[:, 0], pairs[:, 1]))].tolist():
-        yield earlier, later, distance
-
-
-def _candidates(details: Words, n_bands: int) -> Iterator[tuple[Indices, Indices]]:
-    """Yield index pairs that agree in one of n bands: all that differ in fewer than n bits, and some others.
-
-    The bands interleave the bits, because neighbouring frequencies of figures are set alike.
-    """
-    n, n_words = details.shape
-    band_of_bit = np.arange(n_words * 64).reshape(n_words, 64) % n_bands
-    columns = np.ascontiguousarray(details.T)
-    weights = np.uint64(1) << np.arange(64, dtype=np.uint64)
-    for band in range(n_bands):
-        mask = np.where(band_of_bit == band, weights, np.uint64(0)).sum(axis=1, dtype=np.uint64)
-        keys = np.zeros(n, dtype=np.uint64)
-        for word in range(n_words):  # a hash of the band: others may share it, and are told apart afterwards
-            keys = keys * MIXER + (columns[word] & mask[word])
-        order = np.argsort(keys, kind="stable")
-        keys = keys[order]
-        positions = np.arange(n, dtype=np.int64)
-        for step in range(1, n):
-            positions = positions[positions < n - step]
-            positions = positions[keys[positions] == keys[positions + step]]
-            if not positions.size:
-                break
-            for start in range(0, len(positions), PAIRS_AT_ONCE):
-                some = positions[start : start + PAIRS_AT_ONCE]
-                yield order[some], order[some + step]
-
-
-def _as_words(details: pl.Series) -> Words:
-    """Detail hashes as 64-bit words: shape (n, words)."""
-    n_words = len(details[0]) // 8 if len(details) else 1
-    return np.frombuffer(b"".join(details), dtype=np.uint64).reshape(-1, n_words)
+    if hashes.null_count() or (hashes.bin.size() != n_bytes).any():
+        raise ValueError(f"{hashes.name}: every hash must have {n_bytes} bytes")
+    if hashes.is_empty():
+        return np.empty((0, n_bytes // 8), dtype=np.uint64)
+    binary = hashes.to_arrow(compat_level=pl.CompatLevel.oldest())
+    _, offsets, data = binary.buffers()
+    start = int(np.frombuffer(offsets, dtype=np.int64)[binary.offset])
+    words = np.frombuffer(data, dtype=np.uint64, count=len(hashes) * n_bytes // 8, offset=start)
+    return words.reshape(len(hashes), n_bytes // 8)

@@ -11,7 +11,9 @@ from io import BytesIO
 import numpy as np
 from PIL import Image, ImageChops, UnidentifiedImageError
 
+from s1mm_assets.filtering.code_look import code_share
 from s1mm_assets.filtering.perceptual_hash import detail_hash, perceptual_hash
+from s1mm_assets.filtering.picture_look import badge_score, logo_score, tone_bits
 from s1mm_assets.filtering.table_look import table_score
 from s1mm_assets.tables import Measure, Rejection
 
@@ -48,16 +50,20 @@ def measure(job: MeasureJob) -> Measure:
         return unmeasured(job.figure_id, Rejection.IMAGE_UNREADABLE, "neither PNG nor JPEG")
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged bytes
         return unmeasured(job.figure_id, Rejection.IMAGE_UNREADABLE, _evidence(error))
-    grey = image.convert("L")
+    grey, thumbnail = image.convert("L"), thumbnail_of(image)
     return Measure(
         figure_id=job.figure_id,
         perceptual_hash=perceptual_hash(grey),
         detail_hash=detail_hash(grey),
         ink_share=ink_share(image),
-        n_colours=n_colours(image),
+        n_colours=n_colours(thumbnail),
         table_score=table_score(image),
         rejection=None,
         evidence=None,
+        logo_score=logo_score(thumbnail),
+        badge_score=badge_score(thumbnail),
+        code_share=code_share(grey),
+        tone_bits=tone_bits(thumbnail),
     )
 
 
@@ -125,10 +131,17 @@ def _border_colour(image: Image.Image) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def n_colours(image: Image.Image) -> int:
-    """Return how many colours its thumbnail has, at 32 levels a channel."""
-    thumbnail = image.copy()
-    thumbnail.thumbnail((THUMBNAIL_SIDE_PX, THUMBNAIL_SIDE_PX), Image.Resampling.BOX)
+def thumbnail_of(image: Image.Image) -> Image.Image:
+    """Return the image with no side above `THUMBNAIL_SIDE_PX`, its pixels averaged."""
+    scale = THUMBNAIL_SIDE_PX / max(image.size)
+    if scale >= 1:
+        return image
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    return image.resize((width, height), Image.Resampling.BOX)
+
+
+def n_colours(thumbnail: Image.Image) -> int:
+    """Return how many colours a thumbnail has, at 32 levels a channel."""
     levels = np.asarray(thumbnail).astype(np.uint32) >> 3
     return int(np.unique((levels[..., 0] << 10) | (levels[..., 1] << 5) | levels[..., 2]).size)
 

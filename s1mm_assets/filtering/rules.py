@@ -7,20 +7,26 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from s1mm_assets.filtering.paper_words import caption_tells_a_life, file_says_licence, file_says_logo
 from s1mm_assets.filtering.settings import FilterSettings
-from s1mm_assets.tables import Decision, Rejection, schema_of
+from s1mm_assets.filtering.text_look import licence_words, publisher_words, table_score_of_text
+from s1mm_assets.tables import Decision, FigureText, Rejection, schema_of
 
 RULE_COLUMNS = (
     *("figure_id", "caption", "image_size_bytes", "width_px", "height_px", "sha256"),
-    "rejection",
+    *("graphics_path", "rejection"),
 )
 """What the rules read of figure_candidates/figures."""
 
 MEASURE_COLUMNS = (
     *("figure_id", "perceptual_hash", "detail_hash", "ink_share", "table_score"),
+    *("logo_score", "badge_score", "code_share", "tone_bits"),
     *("rejection", "evidence"),
 )
 """What rules and duplicates read of figure_measures/measures."""
+
+TEXT_COLUMNS = ("figure_id", "lines")
+"""What the rules read of figure_texts/texts."""
 
 DECIDED_COLUMNS = (*RULE_COLUMNS, "paper_id", "source_size_bytes", "evidence")
 """What a decision reads of figure_candidates/figures: the rules' columns, and what it hands on."""
@@ -48,8 +54,16 @@ def above(rejection: Rejection, column: str, threshold: float) -> Rule:
     return Rule(rejection, pl.col(column) > threshold, column, threshold)
 
 
+def attested(rejection: Rejection, column: str, *, where: pl.Expr) -> Rule:
+    """Reject what words say is so (a column of 0 and 1), where the looks of the image allow it."""
+    return Rule(rejection, (pl.col(column) > 0) & where, column, 0.0)
+
+
 def rules(settings: FilterSettings) -> list[Rule]:
     """Return the rules in order: the first that holds is recorded."""
+    is_photograph = pl.col("tone_bits") > settings.max_tone_bits
+    reads_as_table = pl.col("table_text_score") > settings.max_table_text_score
+    looks_ruled = pl.col("table_score") > settings.max_table_score_with_text
     return [
         below(Rejection.FILE_TOO_SMALL, "image_size_bytes", settings.min_image_size_bytes),
         below(Rejection.DIMENSIONS_TOO_SMALL, "width_px", settings.min_width_px),
@@ -57,24 +71,53 @@ def rules(settings: FilterSettings) -> list[Rule]:
         above(Rejection.EXTREME_ASPECT, "aspect_ratio", settings.max_aspect_ratio),
         below(Rejection.BLANK, "ink_share", settings.min_ink_share),
         above(Rejection.TABLE_AS_IMAGE, "table_score", settings.max_table_score),
+        Rule(
+            Rejection.TABLE_AS_IMAGE,
+            reads_as_table & looks_ruled,
+            "table_text_score",
+            settings.max_table_text_score,
+        ),
+        above(Rejection.MACHINE_CODE, "code_share", settings.max_code_share),
+        above(Rejection.LICENCE_BADGE, "badge_score", settings.max_badge_score),
+        attested(Rejection.LICENCE_BADGE, "licence_in_file_name", where=~is_photograph),
+        attested(Rejection.LICENCE_BADGE, "licence_in_text", where=~is_photograph),
+        attested(Rejection.LOGO, "publisher_in_text", where=~is_photograph),
+        above(Rejection.LOGO, "logo_score", settings.max_logo_score),
+        attested(Rejection.LOGO, "logo_in_file_name", where=~is_photograph),
+        attested(Rejection.PORTRAIT, "life_in_caption", where=is_photograph & _is_portrait_shaped()),
         below(Rejection.CAPTION_MISSING, "caption_length_chars", 1),
     ]
 
 
-def survivors(figures: pl.DataFrame, measures: pl.DataFrame, settings: FilterSettings) -> pl.DataFrame:
+def _is_portrait_shaped() -> pl.Expr:
+    """Upright or square, as photographs beside biographies are."""
+    return (pl.col("width_px") / pl.col("height_px")).is_between(0.55, 1.1)
+
+
+def survivors(
+    figures: pl.DataFrame,
+    measures: pl.DataFrame,
+    settings: FilterSettings,
+    texts: pl.DataFrame | None = None,
+) -> pl.DataFrame:
     """Return the figures that no rule rejects, with `SURVIVOR_COLUMNS`.
 
     Args:
         figures: `RULE_COLUMNS`, and `shard`: the name of the shard that each figure is in.
         measures: `MEASURE_COLUMNS` of the same figures.
         settings: The thresholds.
+        texts: `TEXT_COLUMNS` of figures whose text was read, none or some of them; None is none.
     """
-    judged = _judge(figures, measures, rules(settings))
+    judged = _judge(figures, measures, texts, rules(settings))
     return judged.filter(pl.col("rejection").is_null()).select(SURVIVOR_COLUMNS)
 
 
 def decide(
-    figures: pl.DataFrame, measures: pl.DataFrame, duplicates: pl.DataFrame, settings: FilterSettings
+    figures: pl.DataFrame,
+    measures: pl.DataFrame,
+    duplicates: pl.DataFrame,
+    settings: FilterSettings,
+    texts: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """Return one decision per figure, in the order given; `rejection` is null where it is kept.
 
@@ -83,12 +126,14 @@ def decide(
         measures: `MEASURE_COLUMNS` of the same figures.
         duplicates: What `find_duplicates` returned; may name other figures too.
         settings: The thresholds.
+        texts: `TEXT_COLUMNS` of figures whose text was read, none or some of them; None is none. The same as
+            `survivors` was given, or a duplicate may name a figure that is not kept.
 
     Raises:
         polars.exceptions.ComputeError: A figure is there twice.
         ValueError: A figure was not measured.
     """
-    judged = _judge(figures, measures, rules(settings))
+    judged = _judge(figures, measures, texts, rules(settings))
     found = duplicates.select(
         "figure_id",
         "duplicate_of",
@@ -113,7 +158,9 @@ def decide(
     ).match_to_schema(schema_of(Decision))
 
 
-def _judge(figures: pl.DataFrame, measures: pl.DataFrame, ordered: list[Rule]) -> pl.DataFrame:
+def _judge(
+    figures: pl.DataFrame, measures: pl.DataFrame, texts: pl.DataFrame | None, ordered: list[Rule]
+) -> pl.DataFrame:
     """Add to each figure its measures and what the first rule that holds says of it."""
     seen = measures.select(
         pl.exclude("rejection", "evidence"),
@@ -125,11 +172,7 @@ def _judge(figures: pl.DataFrame, measures: pl.DataFrame, ordered: list[Rule]) -
     unseen = rows.filter(pl.col("is_seen").is_null())
     if not unseen.is_empty():
         raise ValueError(f"{unseen['figure_id'][0]} and {len(unseen) - 1} other figures were not measured")
-    longer, shorter = pl.max_horizontal("width_px", "height_px"), pl.min_horizontal("width_px", "height_px")
-    rows = rows.with_columns(
-        aspect_ratio=longer / shorter,
-        caption_length_chars=pl.col("caption").str.strip_chars().str.len_chars(),
-    )
+    rows = _with_words(rows, texts)
     was_rejected = pl.coalesce("rejection", "rejection_seen").is_not_null()
 
     def first(*values: pl.Expr) -> pl.Expr:
@@ -145,4 +188,34 @@ def _judge(figures: pl.DataFrame, measures: pl.DataFrame, ordered: list[Rule]) -
     evidence = ["evidence", "evidence_seen"] if "evidence" in figures.columns else ["evidence_seen"]
     return columns.with_columns(
         rejection=pl.coalesce("rejection", "rejection_seen", "rule_rejection"), evidence=pl.coalesce(evidence)
+    )
+
+
+def _with_words(rows: pl.DataFrame, texts: pl.DataFrame | None) -> pl.DataFrame:
+    """Add what shape, caption, file name and the text in the image say."""
+    longer, shorter = pl.max_horizontal("width_px", "height_px"), pl.min_horizontal("width_px", "height_px")
+    sizes = rows.select("figure_id", "width_px", "height_px").drop_nulls()
+    read = schema_of(FigureText).to_frame() if texts is None else texts
+    said = [
+        (
+            figure_id,
+            table_score_of_text(lines, width, height),
+            float(licence_words(lines)),
+            float(publisher_words(lines)),
+        )
+        for figure_id, lines, width, height in read.select(TEXT_COLUMNS)
+        .drop_nulls()
+        .join(sizes, on="figure_id")
+        .iter_rows()
+    ]
+    columns = ("table_text_score", "licence_in_text", "publisher_in_text")
+    found = pl.DataFrame(
+        said, schema={"figure_id": pl.String, **dict.fromkeys(columns, pl.Float64)}, orient="row"
+    )
+    return rows.join(found, on="figure_id", how="left", validate="1:1", maintain_order="left").with_columns(
+        aspect_ratio=longer / shorter,
+        caption_length_chars=pl.col("caption").str.strip_chars().str.len_chars(),
+        logo_in_file_name=file_says_logo().cast(pl.Float64),
+        licence_in_file_name=file_says_licence().cast(pl.Float64),
+        life_in_caption=caption_tells_a_life().cast(pl.Float64),
     )

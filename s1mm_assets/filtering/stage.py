@@ -1,4 +1,4 @@
-"""The two stages behind filtered_figures: measure every image once, then decide.
+"""Two of the stages behind filtered_figures: measure every image once, then decide. The third is in texts.py.
 
 They are apart because measuring decodes images and deciding does not: a changed threshold decodes nothing.
 """
@@ -15,14 +15,15 @@ from s1mm_assets.filtering.measures import MeasureJob, measure, measure_batch, u
 from s1mm_assets.filtering.rules import DECIDED_COLUMNS, MEASURE_COLUMNS, decide
 from s1mm_assets.filtering.settings import FilterSettings
 from s1mm_assets.stages import Failed, MapItems, ShardReader, ShardWriter, Stage
-from s1mm_assets.tables import Decision, Measure, frame_of
+from s1mm_assets.tables import Decision, FigureText, Measure, columns_of, frame_of
 
-VERSION = "1"
+VERSION = "2"
 BATCH_FIGURES = 16  # a task of one small image would cost more to send than to do
 BATCH_BYTES = 8 * 2**20
 
 FIGURES = "figure_candidates"
 MEASURES = "figure_measures"
+TEXTS = "figure_texts"
 
 
 def measure_stage(*, map_items: MapItems, environment: Mapping[str, str]) -> Stage:
@@ -119,7 +120,10 @@ def decide_stage(*, settings: FilterSettings, duplicates: pl.DataFrame) -> Stage
     def make(reader: ShardReader, writer: ShardWriter) -> None:
         figures = reader.read(FIGURES, "figures")
         measures = reader.read(MEASURES, "measures")
-        writer.write("decisions", decide(figures, measures, by_shard.get(reader.shard, none), settings))
+        texts = reader.read(TEXTS, "texts")
+        found = by_shard.get(reader.shard, none)
+        writer.write("decisions", decide(figures, measures, found, settings, texts=texts))
+        writer.write("texts", texts)
 
     def shard_inputs(shard: str) -> dict[str, str]:
         rows = by_shard.get(shard, none).sort("figure_id").write_csv()
@@ -128,9 +132,13 @@ def decide_stage(*, settings: FilterSettings, duplicates: pl.DataFrame) -> Stage
     return Stage(
         asset="filtered_figures",
         version=VERSION,
-        tables={"decisions": Decision},
+        tables={"decisions": Decision, "texts": FigureText},
         make=make,
-        reads={FIGURES: {"figures": DECIDED_COLUMNS}, MEASURES: {"measures": MEASURE_COLUMNS}},
+        reads={
+            FIGURES: {"figures": DECIDED_COLUMNS},
+            MEASURES: {"measures": MEASURE_COLUMNS},
+            TEXTS: {"texts": tuple(columns_of(FigureText))},
+        },
         settings=asdict(settings),
         shard_inputs=shard_inputs,
     )

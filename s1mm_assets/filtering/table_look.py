@@ -16,10 +16,15 @@ from PIL import Image, ImageChops
 ANALYSED_WIDTH_PX = 1200
 MIN_TEXT_ROWS = 3
 MIN_RULES = 2
+MIN_RULES_OF_ROWS = 4  # fewer part a head from a body
+SHORT_SPAN = 0.3  # rules of equal ends may be this short: beside or below them stands a caption
 RULE_SPAN = 0.7  # share of the content's width or height that a ruling line covers
 UNRULED_WEIGHT = 0.5  # rows and columns without rules may be a legend, an alignment or a matrix
-MIN_ROW_COVER = 0.25  # share of the height that rows of text take; tick labels stand further apart
-MAX_COLOURED_INK = 0.05
+MIN_ROW_COVER = (
+    0.37  # share of the height that rows of text take; tick labels and annotated cells stand further apart
+)
+MIN_COLUMN_COVER = 0.2  # share of the width that columns of text take; tick labels of panels take a tenth
+MAX_COLOURED_INK = 0.25  # links and references in a table are coloured; curves are more so
 MAX_INK_SHARE = 0.5  # more is a photograph or a heat map
 DARK, LIGHT = 160, 225  # grey levels: text is darker than the one, the ground lighter than the other
 
@@ -49,20 +54,25 @@ def table_score(image: Image.Image) -> float:
     """Return how much an RGB image looks like a typeset table: 0 (not at all) to 1.
 
     The score is the share of ink that lies in rows of text, times the share of those rows that fill at
-    least two columns; halved where fewer than two ruling lines cross the content.
+    least two columns; halved where fewer than two ruling lines cross the content. Where rules part the rows, a row
+    is what lies between two of them, as its cells may have several lines.
     """
     content = _content(image)
     if content is None:
         return 0.0
-    rows_ruled, columns_ruled = content.mean(axis=1) >= RULE_SPAN, content.mean(axis=0) >= RULE_SPAN
+    rows_ruled, columns_ruled = _ruled(content), content.mean(axis=0) >= RULE_SPAN
     text = content & ~_widened(rows_ruled)[:, None] & ~_widened(columns_ruled)[None, :]
     n_ink = int(text.sum())
-    rows = _text_rows(text)
-    if len(rows) < MIN_TEXT_ROWS or sum(row.length for row in rows) < MIN_ROW_COVER * text.shape[0]:
+    lines = _text_rows(text)
+    if len(lines) < MIN_TEXT_ROWS or sum(line.length for line in lines) < MIN_ROW_COVER * text.shape[0]:
         return 0.0
-    share_in_rows = sum(int(text[row.start : row.stop].sum()) for row in rows) / n_ink
+    share_in_rows = sum(int(text[line.start : line.stop].sum()) for line in lines) / n_ink
+    in_columns = _share_of_rows_in_columns(text, lines, lines)
+    between = [run for run in runs_of(~_widened(rows_ruled)) if text[run.start : run.stop].any()]
+    if len(runs_of(rows_ruled)) >= MIN_RULES_OF_ROWS:
+        in_columns = max(in_columns, _share_of_rows_in_columns(text, lines, between))
     ruled = 1.0 if len(runs_of(rows_ruled)) >= MIN_RULES else UNRULED_WEIGHT
-    return round(share_in_rows * _share_of_rows_in_columns(text, rows) * ruled, 4)
+    return round(share_in_rows * in_columns * ruled, 4)
 
 
 def _content(image: Image.Image) -> Bits | None:
@@ -81,6 +91,24 @@ def _content(image: Image.Image) -> Bits | None:
         return None
     inked_rows, inked_columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     return ink[inked_rows[0] : inked_rows[-1] + 1, inked_columns[0] : inked_columns[-1] + 1]
+
+
+def _ruled(content: Bits) -> Bits:
+    """Rows that a ruling line crosses: most of the content, or where three lines have the same two ends, less."""
+    height, width = content.shape
+    is_long: Bits = content.mean(axis=1) >= RULE_SPAN
+    candidates = np.flatnonzero((content.mean(axis=1) >= SHORT_SPAN) & ~is_long)
+    ends: dict[tuple[int, int], list[int]] = {}
+    for row in candidates.tolist():
+        longest = max(runs_of(content[row]), key=lambda run: run.length)
+        if longest.length >= SHORT_SPAN * width:
+            ends.setdefault((round(longest.start / 3), round(longest.stop / 3)), []).append(row)
+    for rows in ends.values():
+        lines = np.zeros(height, dtype=np.bool_)
+        lines[rows] = True
+        if len(runs_of(lines)) >= 3:
+            is_long |= lines
+    return is_long
 
 
 def _widened(mask: Bits) -> Bits:
@@ -116,13 +144,16 @@ def _reads_like_words(band: Bits) -> bool:
     return bool(share_narrow > 0.8) and varied
 
 
-def _share_of_rows_in_columns(text: Bits, rows: list[Run]) -> float:
-    """The share of text rows whose words fill at least two of the columns that all rows have in common."""
-    occupied = np.array([text[row.start : row.stop].any(axis=0) for row in rows])
-    gutter_width = float(np.median([row.length for row in rows]))
-    is_free = occupied.mean(axis=0) <= 0.15  # a heading may span two columns
+def _share_of_rows_in_columns(text: Bits, lines: list[Run], rows: list[Run]) -> float:
+    """The share of rows that fill at least two of the columns that all lines of text have in common."""
+    is_taken = np.array([text[line.start : line.stop].any(axis=0) for line in lines])
+    gutter_width = float(np.median([line.length for line in lines]))
+    is_free = is_taken.mean(axis=0) <= 0.15  # a heading may span two columns
+    if is_free.mean() > 1 - MIN_COLUMN_COVER:
+        return 0.0
     gutters = [run for run in runs_of(is_free) if run.length >= gutter_width]
     edges = [0, *(gutter.start for gutter in gutters), text.shape[1]]
     columns = [Run(start, stop) for start, stop in pairwise(edges) if stop > start]
+    occupied = np.array([text[row.start : row.stop].any(axis=0) for row in rows])
     filled = np.array([occupied[:, column.start : column.stop].any(axis=1) for column in columns]).sum(axis=0)
     return float((filled >= 2).mean())

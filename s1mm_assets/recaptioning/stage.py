@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from s1mm_assets import figure_texts
 from s1mm_assets.recaptioning.window import (
     CaptionAnswer,
     Captioner,
@@ -54,7 +55,7 @@ def stage(captioner: Captioner) -> Stage:
         make=make,
         reads={
             "figure_candidates": {"papers": ("paper_id", "title", "abstract"), "figures": figures},
-            "filtered_figures": {"decisions": ("figure_id", "rejection")},
+            "filtered_figures": {"decisions": ("figure_id", "rejection"), "texts": figure_texts.READ},
         },
         settings={
             "engine": captioner.engine,
@@ -73,22 +74,33 @@ def kept_figures(shard: ShardReader) -> pl.Series:
     return decisions.filter(pl.col("rejection").is_null())["figure_id"]
 
 
-def requests_of(shard: ShardReader, kept: pl.Series) -> Iterator[CaptionRequest]:
-    """Yield a request per kept figure. Figures lie paper by paper, and so do the requests."""
+def requests_of(
+    shard: ShardReader, kept: pl.Series, lines_of: figure_texts.LinesOf | None = None
+) -> Iterator[CaptionRequest]:
+    """Yield a request per kept figure. Figures lie paper by paper, and so do the requests.
+
+    Args:
+        shard: The tables.
+        kept: Ids of the figures to ask about.
+        lines_of: What was read in images; of the shard's own table where not given.
+    """
     papers = {row["paper_id"]: row for row in shard.read("figure_candidates", "papers").iter_rows(named=True)}
+    lines_of = lines_of or figure_texts.lines_by_figure(shard.read("filtered_figures", "texts"))
     for figures in shard.scan("figure_candidates", "figures"):
         for figure in figures.filter(pl.col("figure_id").is_in(kept.implode())).iter_rows(named=True):
             yield CaptionRequest(
                 figure_id=figure["figure_id"],
                 paper_id=figure["paper_id"],
-                window=window_of(figure, papers[figure["paper_id"]]),
+                window=window_of(figure, papers[figure["paper_id"]], lines_of(figure["figure_id"]) or ()),
                 image=figure.get("image"),
                 image_sha256=figure.get("sha256"),
             )
 
 
-def window_of(figure: Mapping[str, Any], paper: Mapping[str, Any]) -> SemanticWindow:
-    """Return what the paper says about a figure."""
+def window_of(
+    figure: Mapping[str, Any], paper: Mapping[str, Any], image_text: tuple[str, ...] = ()
+) -> SemanticWindow:
+    """Return what the paper says about a figure, and what is written in it."""
     return SemanticWindow(
         title=paper["title"],
         abstract=paper["abstract"],
@@ -99,6 +111,7 @@ def window_of(figure: Mapping[str, Any], paper: Mapping[str, Any]) -> SemanticWi
         mentions=tuple(
             Mention(each["section"], each["text"], bool(each["is_caption"])) for each in figure["mentions"]
         ),
+        image_text=image_text,
     )
 
 

@@ -15,9 +15,9 @@ from s1mm_assets.release.pieces import MEDIA, Pieces
 from s1mm_assets.release.records import image_path
 from s1mm_assets.release.settings import ReleaseSettings
 from s1mm_assets.stages import ShardReader, ShardWriter, Stage
-from s1mm_assets.tables import ReleaseFile, ReleaseRecord, frame_of
+from s1mm_assets.tables import Rejection, ReleaseFile, ReleaseRecord, frame_of
 
-VERSION = "2"
+VERSION = "3"
 METRIC_COLUMNS = (
     *("grounding", "caption_clip_score", "recaption_clip_score"),
     *("caption_pseudo_perplexity", "recaption_pseudo_perplexity"),
@@ -36,6 +36,7 @@ READS: dict[str, dict[str, tuple[str, ...]]] = {
         "recaptions": ("figure_id", "recaption", "engine", "model", "prompt_version", "rejection")
     },
     "quality_metrics": {"metrics": ("figure_id", "rejection", *METRIC_COLUMNS)},
+    "duplicates": {"duplicates": ("figure_id", "duplicate_of", "rejection")},
 }
 SUMMARISED = ("media", "n_bytes", "n_rows")
 
@@ -45,7 +46,7 @@ def stage(settings: ReleaseSettings) -> Stage:
 
     def make(shard: ShardReader, writer: ShardWriter) -> None:
         source, year = shard.partition.split("|")
-        wanted = Wanted(shard, source, int(year))
+        wanted = Wanted(shard, source, int(year), settings.min_clip_score)
         records: list[ReleaseRecord] = []
         with ExitStack() as opened:
             pieces: Pieces | None = None
@@ -67,7 +68,7 @@ def stage(settings: ReleaseSettings) -> Stage:
         tables={"records": ReleaseRecord, "files": ReleaseFile},
         make=make,
         reads=READS,
-        settings={"row_group_rows": settings.row_group_rows},
+        settings={"row_group_rows": settings.row_group_rows, "min_clip_score": settings.min_clip_score},
     )
 
 
@@ -82,11 +83,13 @@ def summary(files: pl.DataFrame) -> dict[str, Any]:
 class Wanted:
     """The rows of quality_metrics, each waiting for its figure, with what other tables know of it."""
 
-    def __init__(self, shard: ShardReader, source: str, year: int) -> None:
+    def __init__(self, shard: ShardReader, source: str, year: int, min_clip_score: float) -> None:
+        self._min_clip_score = min_clip_score
         self._shard = shard.shard
         self._partition = {"source": source, "year": year}
         self._metrics = by_key(shard.read("quality_metrics", "metrics"), "figure_id")
         self._recaptions = by_key(shard.read("recaptions", "recaptions"), "figure_id")
+        self._duplicates = by_key(shard.read("duplicates", "duplicates"), "figure_id")
         self._papers = by_key(shard.read("figure_candidates", "papers"), "paper_id")
         self._metadata = by_key(shard.read("raw_archives", "metadata"), "paper_id")
         self._figure_ids = pl.Series(list(self._metrics), dtype=pl.String).implode()
@@ -109,6 +112,13 @@ class Wanted:
         rejection = metric["rejection"] or recaption.get("rejection")
         if rejection is not None:
             return None, outcome_of(figure, rejection=rejection)
+        if duplicate := self._duplicates.get(figure_id):
+            kept = duplicate["duplicate_of"]
+            return None, outcome_of(figure, rejection=duplicate["rejection"], evidence=kept)
+        score = metric["recaption_clip_score"]
+        if score is not None and score < self._min_clip_score:
+            evidence = f"recaption_clip_score {score:g}, below {self._min_clip_score:g}"
+            return None, outcome_of(figure, rejection=Rejection.CLIP_BELOW_THRESHOLD, evidence=evidence)
         check(figure, recaption)
         path = image_path(figure_id, figure["image_format"])
         record = {
@@ -159,6 +169,7 @@ def outcome_of(
     figure: Mapping[str, Any],
     *,
     rejection: str | None = None,
+    evidence: str | None = None,
     image_path: str | None = None,
     image_sha256: str | None = None,
 ) -> ReleaseRecord:
@@ -169,4 +180,5 @@ def outcome_of(
         image_path=image_path,
         image_sha256=image_sha256,
         rejection=rejection,
+        evidence=evidence,
     )

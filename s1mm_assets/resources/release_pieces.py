@@ -7,7 +7,9 @@ import polars as pl
 
 from s1mm_assets.partitions import source_and_year
 from s1mm_assets.release import FACTS_READ, PartitionFacts, Piece, partition_facts, pieces_of
-from s1mm_assets.resources.shard_store import ShardStore, check_inputs
+from s1mm_assets.release.stage import READS
+from s1mm_assets.resources.decided_partitions import DUPLICATES, duplicates_of
+from s1mm_assets.resources.shard_store import ShardStore, StoreError, check_inputs
 from s1mm_assets.resources.shards import Commit, ShardSet, digest_of
 from s1mm_assets.tables import ReleaseFile, columns_of
 
@@ -77,9 +79,38 @@ def pinned(store: ShardStore, key: str) -> Handles:
     """Return the handles of one partition that belong together."""
     found = {asset: store.pinned(asset, key) for asset in FACTS_READ}
     handles = {asset: handle for asset, handle in found.items() if handle}
-    inputs = list(handles.values())
-    check_inputs(inputs, [commit.shard for commit in handles["hf_release"].shards])
+    handles[DUPLICATES] = duplicates_of(store, key)
+    if is_left_behind(handles["hf_release"], handles[DUPLICATES]):
+        raise StoreError(
+            f"hf_release {key} was made from other duplicates than there are now: "
+            f"materialize hf_release for {key} again"
+        )
+    check_inputs(list(handles.values()), [commit.shard for commit in handles["hf_release"].shards])
     return handles
+
+
+def left_behind(store: ShardStore) -> list[str]:
+    """Return the partitions of hf_release that were made without the duplicates that there are now."""
+    found = {
+        key: (store.pinned("hf_release", key), store.pinned(DUPLICATES, key))
+        for key in store.partitions("hf_release")
+    }
+    return [
+        key
+        for key, (released, slices) in found.items()
+        if released and slices and is_left_behind(released, slices)
+    ]
+
+
+def is_left_behind(released: ShardSet, slices: ShardSet) -> bool:
+    """Whether a partition was released from another slice of the duplicates than this one."""
+    now = {commit.shard: commit.tables[DUPLICATES].columns or {} for commit in slices.shards}
+    return any(
+        commit.made_from["columns"].get(f"{DUPLICATES}/{DUPLICATES}.{column}")
+        != now.get(commit.shard, {}).get(column)
+        for commit in released.shards
+        for column in READS[DUPLICATES][DUPLICATES]
+    )
 
 
 def thresholds(settings: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 import dagster as dg
 
 from s1mm_assets.extraction import PdfSettings, RasterSettings
-from s1mm_assets.filtering import FilterSettings
+from s1mm_assets.filtering import FilterSettings, TextSettings
+from s1mm_assets.metrics import MetricSettings
 from s1mm_assets.recaptioning import RecaptionSettings
 from s1mm_assets.release import ReleaseSettings
 from s1mm_assets.resources.layout_detector import DETECTORS
@@ -24,7 +25,7 @@ Section = TypeVar("Section")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckSettings:
-    """Where the checks that warn draw their lines."""
+    """Where the checks draw their lines. They stop or warn; they change no data."""
 
     min_archive_rejection_rate: float = 0.0
     max_archive_rejection_rate: float = 0.35  # the paper reports about 0.20 for arXiv
@@ -33,6 +34,17 @@ class CheckSettings:
     allow_vanished_chunks: bool = (
         False  # a chunk that was landed and is gone takes its papers out of the release
     )
+    clip_floor: float = 0.4  # a recaption that scores lower does not fit its image
+    min_share_above_clip_floor: float = 0.5  # of the scored recaptions; fewer stop the release
+    min_clip_uplift: float = 0.0  # of the mean, recaptions over captions; less stops the release
+    min_probe_auc: float = 0.6  # true against shuffled pairs; 0.5 is chance
+    max_perplexity_shift: float = 0.0  # mean log10, recaption less caption
+    min_grounding: float = 0.5  # grounded claims over claims
+    max_degenerate_share: float = 0.25  # of the recaptions; more stop the release
+    max_drift: float = 0.25  # of a mean from the neighbouring years', as a share of theirs
+    max_drift_from_paper: float = 0.5  # of a number from the paper's, as a share of it
+    min_rows_for_drift: int = 100  # recaptions; fewer are not compared
+    min_precision: float = 0.9  # of the kept figures, by people's verdicts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +77,11 @@ class VllmSettings:
 SECTIONS: dict[str, type] = {
     "raster": RasterSettings,
     "pdf": PdfSettings,
+    "texts": TextSettings,
     "filtering": FilterSettings,
     "recaptioning": RecaptionSettings,
     "vllm": VllmSettings,
+    "metrics": MetricSettings,
     "release": ReleaseSettings,
     "checks": CheckSettings,
 }
@@ -142,6 +156,11 @@ class Settings(dg.ConfigurableResource[Any]):
         return settings
 
     @property
+    def texts(self) -> TextSettings:
+        """Of which images the text is read."""
+        return self._section("texts", TextSettings)
+
+    @property
     def filtering(self) -> FilterSettings:
         """Which figures are kept."""
         return self._section("filtering", FilterSettings)
@@ -155,6 +174,11 @@ class Settings(dg.ConfigurableResource[Any]):
     def vllm(self) -> VllmSettings:
         """How its servers are run."""
         return self._section("vllm", VllmSettings)
+
+    @property
+    def metrics(self) -> MetricSettings:
+        """What is measured of the recaptions."""
+        return self._section("metrics", MetricSettings)
 
     @property
     def release(self) -> ReleaseSettings:

@@ -2,7 +2,7 @@
 
 What other runs are writing or reading at this moment must stay: so a file goes only when it, and the records
 that could have named it until just now, are older than an age that people set. What models answered is never
-garbage: no record names it, and GPU hours lie there.
+garbage: no record names it, and GPU hours lie there. Nor is what people judged.
 """
 
 import time
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pyarrow import fs as pafs
 
-from s1mm_assets.resources.shard_store import ANSWERS, COMMIT, JOURNAL, PARTITION, ShardStore
+from s1mm_assets.resources.shard_store import ANSWERS, COMMIT, GALLERIES, JOURNAL, PARTITION, ShardStore
 from s1mm_assets.resources.shards import load_commit, load_shard_set
 
 
@@ -27,11 +27,11 @@ def collect(store: ShardStore, older_than_s: float = 86_400, *, is_dry_run: bool
     """Remove what no commit or partition record has named for the given time, in seconds."""
     limit = time.time() - older_than_s
     infos = store.fs.get_file_info(pafs.FileSelector(store.path(), recursive=True, allow_not_found=True))
-    answers = store.path(ANSWERS) + "/"
+    aside = (store.path(ANSWERS) + "/", store.path(GALLERIES) + "/")
     files = {
         info.path: info
         for info in infos
-        if info.type == pafs.FileType.File and not info.path.startswith(answers)
+        if info.type == pafs.FileType.File and not info.path.startswith(aside)
     }
     removed = []
     for path in sorted(garbage(store, files, limit)):

@@ -4,6 +4,7 @@
     <store>/<asset>/<source>/<year>/<shard>/commit.json                  names its tables; replaced last
     <store>/<asset>/<source>/<year>/partition.json                       the shards of this materialization
     <store>/answers/<source>/<year>/<shard>/                             what models answered: captioners/answer_log
+    <store>/galleries/<source>/<year>/                                   what people look at and judge: galleries
 
 The same code serves a local folder and an object store. Nothing is overwritten: a shard done again writes new
 tables and then replaces its commit record, so a reader, a kill or a second writer never meets a mixture.
@@ -44,7 +45,7 @@ from s1mm_assets.tables import SCHEMA_VERSION, TABLES, schema_of
 
 COMMIT = "commit.json"
 PARTITION = "partition.json"
-ANSWERS = "answers"  # beside the assets' folders; no commit names what lies there
+ANSWERS, GALLERIES = "answers", "galleries"  # beside the assets' folders; no commit names what lies there
 BUFFER_BYTES = 8 * 2**20  # an object store is asked once for as much
 JOURNAL = "journal.json"  # clocks and hosts: outside every digest
 Report = Callable[[str], None]
@@ -112,9 +113,13 @@ class ShardStore(dg.ConfigurableResource[Any]):
             )
 
     def _put(self, record: Any, target: str) -> None:
+        self.put_file(dump(record), target)
+
+    def put_file(self, data: bytes, target: str) -> None:
+        """Write or replace a file that no commit names, by its path in the file system; whole or not at all."""
         with self._staging() as staging:
-            (staging / "record").write_bytes(dump(record))
-            self._publish(staging / "record", target)
+            (staging / "file").write_bytes(data)
+            self._publish(staging / "file", target)
 
     def get(self, path: str) -> Any:
         """Read a JSON record by its path in the file system; FileNotFoundError where there is none."""
@@ -256,13 +261,23 @@ class ShardStore(dg.ConfigurableResource[Any]):
 
     # --- reading -------------------------------------------------------------------------------------------
 
-    def scan(self, shard_set: ShardSet, table: str, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-        """Yield a table of all shards, one row group at a time."""
+    def scan(
+        self, shard_set: ShardSet, table: str, columns: Sequence[str], *, among: pl.Series | None = None
+    ) -> Iterator[pl.DataFrame]:
+        """Yield a table of all shards, one row group at a time; only some figures' rows where `among` says which."""
         for commit in shard_set.shards:
-            yield from self.scan_shard(commit, table, columns)
+            yield from self.scan_shard(commit, table, columns, among=among)
 
-    def scan_shard(self, commit: Commit, table: str, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+    def scan_shard(
+        self, commit: Commit, table: str, columns: Sequence[str], *, among: pl.Series | None = None
+    ) -> Iterator[pl.DataFrame]:
         """Yield a table of one shard, one row group at a time.
+
+        Args:
+            commit: The shard.
+            table: Its table.
+            columns: Those to read.
+            among: Only these figures' rows; a row group without any is not read.
 
         Raises:
             StoreError: The file is not what the commit record says.
@@ -272,11 +287,16 @@ class ShardStore(dg.ConfigurableResource[Any]):
                 f"{commit.asset} {commit.partition} {commit.shard} has schema version "
                 f"{commit.schema_version}, this code reads {SCHEMA_VERSION}: materialize {commit.asset} again"
             )
-        entry = commit.tables[table]
+        entry = commit.tables.get(table)
+        if entry is None:
+            raise StoreError(
+                f"{commit.asset} {commit.partition} {commit.shard} was made before it had a table {table}: "
+                f"materialize {commit.asset} for {commit.partition} again"
+            )
         path = self._folder(commit.asset, commit.partition, commit.shard, entry.file)
         try:
             with self.fs.open_input_file(path) as source:
-                yield from row_groups(source, TABLES[commit.asset][table], columns)
+                yield from row_groups(source, TABLES[commit.asset][table], columns, among=among)
         except (OSError, pa.ArrowException) as error:
             raise StoreError(
                 f"{path} is missing or damaged ({error}): delete {COMMIT} beside it "
@@ -313,7 +333,7 @@ class ShardStore(dg.ConfigurableResource[Any]):
 def describe(stage: Stage, parents: Mapping[str, Commit], shard: str) -> dict[str, Any]:
     """Return what a shard is made from: the JSON value whose digest is its fingerprint."""
     columns = {
-        f"{asset}/{table}.{column}": (parents[asset].tables[table].columns or {}).get(column, "absent")
+        f"{asset}/{table}.{column}": _digest_of(parents[asset], table, column)
         for asset, tables in stage.reads.items()
         for table, names in tables.items()
         for column in names
@@ -326,6 +346,12 @@ def describe(stage: Stage, parents: Mapping[str, Commit], shard: str) -> dict[st
         "columns": columns,
         "shard_inputs": dict(stage.shard_inputs(shard)),
     }
+
+
+def _digest_of(commit: Commit, table: str, column: str) -> str:
+    """The digest of a column; of one that its shard was made without, "absent"."""
+    stored_table = commit.tables.get(table)
+    return (stored_table.columns or {}).get(column, "absent") if stored_table else "absent"
 
 
 def is_current(commit: Commit, fingerprint: str, environment: Mapping[str, str]) -> bool:

@@ -121,10 +121,18 @@ def stored(path: Path, name: str, suffix: str, table: TableFile | None = None) -
     )
 
 
-def row_groups(source: BinaryIO | Any, row: type, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+def row_groups(
+    source: BinaryIO | Any, row: type, columns: Sequence[str], *, among: pl.Series | None = None
+) -> Iterator[pl.DataFrame]:
     """Yield a stored table one row group at a time.
 
     A nullable column that the table was written without reads as nulls.
+
+    Args:
+        source: The Parquet file.
+        row: Its row class.
+        columns: Those to read.
+        among: Only these figures' rows; row groups without any are not read, but for their ids.
 
     Raises:
         OSError: A page does not match its checksum.
@@ -132,7 +140,15 @@ def row_groups(source: BinaryIO | Any, row: type, columns: Sequence[str]) -> Ite
     file = pq.ParquetFile(source, page_checksum_verification=True)
     schema = schema_of(row)
     present = [name for name in columns if name in file.schema_arrow.names]
+
+    def read(group: int, names: Sequence[str]) -> pl.DataFrame:
+        return pl.DataFrame(pl.from_arrow(file.read_row_group(group, columns=names, use_threads=False)))
+
     for i in range(file.num_row_groups):
-        frame = pl.DataFrame(pl.from_arrow(file.read_row_group(i, columns=present, use_threads=False)))
+        wanted = None if among is None else read(i, ["figure_id"])["figure_id"].is_in(among.implode())
+        if wanted is not None and not wanted.any():
+            continue
+        frame = read(i, present)
         missing = [pl.lit(None, schema[name]).alias(name) for name in columns if name not in present]
-        yield frame.with_columns(missing).select(columns)
+        rows = frame.with_columns(missing).select(columns)
+        yield rows if wanted is None else rows.filter(wanted)

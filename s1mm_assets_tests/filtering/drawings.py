@@ -110,6 +110,32 @@ def empty_panels() -> Image.Image:
     return image
 
 
+def small_multiples() -> Image.Image:
+    """Six framed panels on one grid, their ticks labelled, with a dot each."""
+    image, pen = canvas()
+    small = ImageFont.load_default(size=26)
+    for top in (10, 300):
+        for left in (70, 370, 670):
+            pen.rectangle((left, top, left + 220, top + 250), outline="black", width=2)
+            for i in range(7):
+                pen.text((left - 60, top + 5 + 35 * i), f"0.{i}5", fill="black", font=small)
+            pen.ellipse((left + 60, top + 60, left + 68, top + 68), fill="black")
+    return image
+
+
+def stream(encoded: bytes) -> BytesIO:
+    """Bytes as a file."""
+    return BytesIO(encoded)
+
+
+def text(words: str, *, size: int = 90, ink: str = "#003366") -> Image.Image:
+    """Large letters on white, as wide as they need."""
+    font = ImageFont.load_default(size=size)
+    image = Image.new("RGB", (round(font.getlength(words)) + size, 2 * size), "white")
+    ImageDraw.Draw(image).text((size / 2, size / 2), words, fill=ink, font=font, stroke_width=2)
+    return image
+
+
 def prose() -> Image.Image:
     """A page of running text."""
     image, pen = canvas()

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from s1mm_assets.filtering import DUPLICATES, find_duplicates
-from s1mm_assets.filtering.duplicates import in_natural_order, nearest_kept
+from s1mm_assets.filtering.duplicates import in_natural_order
+from s1mm_assets.filtering.near_hashes import nearest_kept
 from s1mm_assets_tests.strategies import UNTIMED, survivor_tables
 
 
@@ -24,7 +25,7 @@ def flipped(n_bits: int, start: int = 0) -> bytes:
 def found(rows: list[tuple[str, str, bytes]], bits: int = 32) -> dict[str, tuple[str, str, int]]:
     """The duplicates among (ordinals, sha256, detail hash), by ordinals."""
     table = pl.DataFrame(
-        [("s", f"arxiv:p#{ordinals}", sha256, detail) for ordinals, sha256, detail in rows],
+        [("s", f"arxiv:p#{ordinals}", sha256 * 64, detail) for ordinals, sha256, detail in rows],
         schema=["shard", "figure_id", "sha256", "detail_hash"],
         orient="row",
     )
@@ -54,7 +55,7 @@ def test_the_threshold_of_near_duplicates() -> None:
 
 def test_chains_do_not_unite_what_differs() -> None:
     """Near is near the kept figure: of steps of 20 bits only every second one falls."""
-    chain = [(f"{i}.1", str(i), flipped(20 * i)) for i in range(1, 6)]
+    chain = [(f"{i}.1", f"{i}", flipped(20 * i)) for i in range(1, 6)]
 
     assert found(chain) == {"2.1": ("1.1", "near_duplicate", 20), "4.1": ("3.1", "near_duplicate", 20)}
 

@@ -9,12 +9,14 @@ from hypothesis import given
 from polars.testing import assert_frame_equal
 
 from s1mm_assets.filtering import DUPLICATES, FilterSettings, decide, find_duplicates, survivors
-from s1mm_assets.tables import Decision, FigureCandidate, Measure, Rejection, frame_of, schema_of
+from s1mm_assets.tables import Decision, FigureCandidate, FigureText, Measure, Rejection, frame_of, schema_of
 from s1mm_assets_tests.strategies import UNTIMED, figure, figures_and_measures, measured
 
 SETTINGS = FilterSettings()
 NONE = DUPLICATES.to_frame()
 ID = "arxiv:2001.00001#1.1"
+LIFE = "Jane Doe received the Ph.D. degree in physics from the University of Example."
+PORTRAIT = {"width_px": 300, "height_px": 400, "tone_bits": 5.0}
 
 
 def decided(**values: Any) -> dict[str, Any]:
@@ -92,7 +94,19 @@ def test_the_order_of_rows_does_not_matter(tables: tuple[pl.DataFrame, pl.DataFr
         ({"width_px": 1201, "height_px": 100}, Rejection.EXTREME_ASPECT, "aspect_ratio", 12.01, 12),
         ({"width_px": 100, "height_px": 1201}, Rejection.EXTREME_ASPECT, "aspect_ratio", 12.01, 12),
         ({"ink_share": 0.0009}, Rejection.BLANK, "ink_share", 0.0009, 0.001),
-        ({"table_score": 0.86}, Rejection.TABLE_AS_IMAGE, "table_score", 0.86, 0.85),
+        ({"table_score": 0.76}, Rejection.TABLE_AS_IMAGE, "table_score", 0.76, 0.75),
+        ({"code_share": 0.51}, Rejection.MACHINE_CODE, "code_share", 0.51, 0.5),
+        ({"badge_score": 0.81}, Rejection.LICENCE_BADGE, "badge_score", 0.81, 0.8),
+        ({"logo_score": 0.1}, Rejection.LOGO, "logo_score", 0.1, 0.09),
+        ({"graphics_path": "fig/uni_logo.pdf", "tone_bits": 2.0}, Rejection.LOGO, "logo_in_file_name", 1, 0),
+        (
+            {"graphics_path": "cc-by.eps", "tone_bits": 2.0},
+            Rejection.LICENCE_BADGE,
+            "licence_in_file_name",
+            1,
+            0,
+        ),
+        ({**PORTRAIT, "caption": LIFE}, Rejection.PORTRAIT, "life_in_caption", 1, 0),
         ({"caption": " \n"}, Rejection.CAPTION_MISSING, "caption_length_chars", 0, 1),
     ],
 )
@@ -114,7 +128,18 @@ def test_a_rule_rejects_past_its_threshold(
         {"width_px": 64, "height_px": 64},
         {"width_px": 1200, "height_px": 100},
         {"ink_share": 0.001},
-        {"table_score": 0.85},
+        {"table_score": 0.75},
+        {"code_share": 0.5},
+        {"badge_score": 0.8},
+        {"logo_score": 0.09},
+        {"graphics_path": "fig/logo.pdf", "tone_bits": 4.0},
+        {"graphics_path": "fig/motif_logo.pdf", "tone_bits": 2.0},
+        {"graphics_path": "fig/logos_per_year.pdf", "tone_bits": 4.0},
+        {"graphics_path": "accuracy.pdf", "tone_bits": 2.0},
+        {**PORTRAIT, "caption": "A face shown to participants."},
+        {**PORTRAIT, "caption": "Density obtained from the master equation at 30 degrees."},
+        {**PORTRAIT, "caption": LIFE, "tone_bits": 3.8},
+        {**PORTRAIT, "caption": LIFE, "width_px": 800},
         {"caption": "x"},
     ],
 )
@@ -166,6 +191,59 @@ def test_a_raised_threshold_rejects_more() -> None:
     strict = replace(SETTINGS, min_image_size_bytes=20_001)
 
     assert decide(*tables, NONE, strict)["rejection"].to_list() == ["file_too_small"]
+
+
+def lines_of(*words: str, confidence: float = 0.99) -> list[dict[str, Any]]:
+    """Lines of text one below the other."""
+    return [
+        {"text": text, "confidence": confidence, "x0": 10.0, "y0": 20.0 * i, "x1": 200.0, "y1": 20.0 * i + 15}
+        for i, text in enumerate(words)
+    ]
+
+
+def cells(n_rows: int, n_columns: int) -> list[dict[str, Any]]:
+    """Lines of text that fill a picture of 800 x 600 as the cells of a table do."""
+    return [
+        {
+            "text": "0.5",
+            "confidence": 0.99,
+            "x0": 800 / n_columns * column + 5,
+            "y0": 600 / n_rows * row + 2,
+            "x1": 800 / n_columns * column + 60,
+            "y1": 600 / n_rows * row + 20,
+        }
+        for row in range(n_rows)
+        for column in range(n_columns)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "values", "rejection"),
+    [
+        (lines_of("Check for updates"), {"tone_bits": 2.0}, "logo"),
+        (lines_of("cc", "BY-NC"), {"tone_bits": 2.0}, "licence_badge"),
+        (lines_of("cc", "BY-NC"), {"tone_bits": 5.0}, None),
+        (lines_of("Open access by year", "2010", "2020"), {"tone_bits": 2.0}, None),
+        (cells(10, 5), {"table_score": 0.5}, "table_as_image"),
+        (cells(10, 5), {"table_score": 0.4}, None),
+        (cells(10, 1), {"table_score": 0.5}, None),
+        ([], {"tone_bits": 2.0}, None),
+    ],
+)
+def test_text_adds_to_the_looks(
+    lines: list[dict[str, Any]], values: dict[str, Any], rejection: str | None
+) -> None:
+    """What is written decides where the image's looks allow it, alike for decisions and for survivors."""
+    figures, measures = frame_of(FigureCandidate, [figure(ID)]), frame_of(Measure, [measured(ID, **values)])
+    text = FigureText(figure_id=ID, lines=lines, rejection=None, evidence=None)
+    texts = frame_of(FigureText, [text])
+
+    decisions = decide(figures, measures, NONE, SETTINGS, texts)
+    kept = survivors(figures.with_columns(shard=pl.lit("s")), measures, SETTINGS, texts)
+
+    assert decisions["rejection"].to_list() == [rejection]
+    assert len(kept) == (rejection is None)
+    assert decide(figures, measures, NONE, SETTINGS)["rejection"].to_list() == [None]
 
 
 @pytest.mark.parametrize("name", list(asdict(SETTINGS)))

@@ -14,7 +14,7 @@ from s1mm_assets.filtering import (
     survivors,
 )
 from s1mm_assets.filtering.stage import BATCH_BYTES, BATCH_FIGURES, batches
-from s1mm_assets.tables import FigureCandidate, frame_of
+from s1mm_assets.tables import FigureCandidate, FigureText, frame_of
 from s1mm_assets_tests.fakes import FailingMap, map_here, run
 from s1mm_assets_tests.filtering import drawings
 from s1mm_assets_tests.strategies import SHA256S, figure
@@ -24,6 +24,8 @@ PLOT, TABLE, BLANK = (drawings.png(draw()) for draw in (drawings.plot, drawings.
 PILLOW = {"pillow": "test"}
 KEY = ("figure_candidates", "figures")
 MEASURES = ("figure_measures", "measures")
+TEXTS = ("figure_texts", "texts")
+READ = frame_of(FigureText, [FigureText(figure_id="arxiv:p#1.1", lines=[], rejection=None, evidence=None)])
 
 
 def figures() -> pl.DataFrame:
@@ -82,7 +84,9 @@ def test_tasks_are_neither_tiny_nor_huge() -> None:
 def decided(duplicates: pl.DataFrame, measures: pl.DataFrame) -> pl.DataFrame:
     """The decisions on the shard above."""
     stage = decide_stage(settings=SETTINGS, duplicates=duplicates)
-    return run(stage, {KEY: figures(), MEASURES: measures})["decisions"]
+    tables = run(stage, {KEY: figures(), MEASURES: measures, TEXTS: READ})
+    assert_frame_equal(tables["texts"], READ)  # handed on to those who ask
+    return tables["decisions"]
 
 
 def test_from_images_to_decisions() -> None:
@@ -118,9 +122,9 @@ def test_only_the_shards_with_other_duplicates_are_done_again() -> None:
     """A shard's inputs change with its own duplicates, not with those of other shards."""
     detail = measure(MeasureJob("x", PLOT)).detail_hash
     rows = [
-        ("s1", "a:p#1.1", "x", detail),
-        ("s2", "a:q#1.1", "y", bytes(128)),
-        ("s3", "a:r#1.1", "x", detail),
+        ("s1", "a:p#1.1", SHA256S[0], detail),
+        ("s2", "a:q#1.1", SHA256S[1], bytes(128)),
+        ("s3", "a:r#1.1", SHA256S[0], detail),
     ]
     schema = {"shard": pl.String, "figure_id": pl.String, "sha256": pl.String, "detail_hash": pl.Binary}
     table = pl.DataFrame(rows, schema=schema, orient="row")

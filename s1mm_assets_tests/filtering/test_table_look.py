@@ -21,6 +21,7 @@ OTHERS = [
     drawings.dot_matrix,
     drawings.bars,
     drawings.empty_panels,
+    drawings.small_multiples,
     drawings.prose,
     drawings.blank,
     drawings.gradient,

@@ -16,7 +16,7 @@ from s1mm_assets.recaptioning import (
     stage,
     summary,
 )
-from s1mm_assets.tables import Decision, FigureCandidate, Paper, Recaption, frame_of
+from s1mm_assets.tables import Decision, FigureCandidate, FigureText, Paper, Recaption, frame_of
 from s1mm_assets_tests.fakes import run
 from s1mm_assets_tests.strategies import figure
 
@@ -98,10 +98,13 @@ def inputs() -> dict[tuple[str, str], pl.DataFrame]:
         for paper in ("p", "q")
     ]
     decisions = [decision(each, "blank" if each == REJECTED else None) for each in IDS]
+    line = {"text": "Energy (GeV)", "confidence": 0.9, "x0": 0.0, "y0": 0.0, "x1": 9.0, "y1": 9.0}
+    texts = [FigureText(figure_id=IDS[0], lines=[line], rejection=None, evidence=None)]
     return {
         ("figure_candidates", "figures"): frame_of(FigureCandidate, figures),
         ("figure_candidates", "papers"): frame_of(Paper, papers),
         ("filtered_figures", "decisions"): frame_of(Decision, decisions),
+        ("filtered_figures", "texts"): frame_of(FigureText, texts),
     }
 
 
@@ -126,6 +129,7 @@ def test_the_window_holds_what_the_paper_says() -> None:
     first = without.asked[0]
     assert (first.window.title, first.window.caption) == ("On p", "Caption of arxiv:p#1.1")
     assert (first.window.figure_number, first.window.mentions[0].section) == ("1", "Data")
+    assert [each.window.image_text for each in without.asked] == [("Energy (GeV)",), (), ()]
     assert first.image is None
     assert with_image.asked[0].image == b"not read here"
     assert with_image.jobs == [CaptionJob(partition="arxiv|2019", shard="chunk_001", n_figures=3)]

@@ -16,7 +16,16 @@ from s1mm_assets.release.layout import Piece, pieces_of
 from s1mm_assets.release.publication import Publication, publish
 from s1mm_assets.resources.release_folder import ReleaseFolder
 from s1mm_assets.stages import Stage
-from s1mm_assets.tables import TABLES, FigureCandidate, Metadata, Metric, Paper, Recaption, frame_of
+from s1mm_assets.tables import (
+    TABLES,
+    Duplicate,
+    FigureCandidate,
+    Metadata,
+    Metric,
+    Paper,
+    Recaption,
+    frame_of,
+)
 
 ROW_GROUP_ROWS = 3
 
@@ -85,6 +94,7 @@ class Figure:
     categories: Sequence[str] = ()
     title: str | None = "A title"
     grounding: float | None = 0.5
+    duplicate_of: str | None = None  # in another partition
 
     @property
     def figure_id(self) -> str:
@@ -205,6 +215,15 @@ def metadata(figure: Figure) -> Metadata:
     )
 
 
+def duplicate(figure: Figure) -> Duplicate:
+    return Duplicate(
+        figure_id=figure.figure_id,
+        duplicate_of=figure.duplicate_of or "",
+        rejection="near_duplicate",
+        distance=4,
+    )
+
+
 def tables_of(figures: Sequence[Figure]) -> dict[tuple[str, str], pl.DataFrame]:
     """The tables that the stage reads, as the stages before it would have written them."""
     kept = [figure for figure in figures if not figure.is_filtered]
@@ -217,6 +236,9 @@ def tables_of(figures: Sequence[Figure]) -> dict[tuple[str, str], pl.DataFrame]:
         ),
         ("recaptions", "recaptions"): frame_of(Recaption, [recaption(figure) for figure in kept]),
         ("quality_metrics", "metrics"): frame_of(Metric, [metric(figure) for figure in kept]),
+        ("duplicates", "duplicates"): frame_of(
+            Duplicate, [duplicate(figure) for figure in kept if figure.duplicate_of]
+        ),
     }
 
 

@@ -178,6 +178,20 @@ def test_a_rejection_of_either_table_counts(key: tuple[str, str]) -> None:
     assert shard.files == {}
 
 
+def test_what_another_partition_releases_is_rejected_here() -> None:
+    """The row names the figure that is kept; an earlier rejection stays."""
+    figures = [Figure(duplicate_of="arxiv:1#1.1"), Figure(number=2, duplicate_of="x", rejection="no_context")]
+
+    shard = make([*figures, Figure(number=3)])
+
+    assert shard.table("records").select("rejection", "evidence").rows() == [
+        ("near_duplicate", "arxiv:1#1.1"),
+        ("no_context", None),
+        (None, None),
+    ]
+    assert [record["image_path"] for record in lines(shard)] == ["2301_01234/f3_p1.png"]
+
+
 def test_a_paper_without_metadata_is_released_with_nulls() -> None:
     """Both ids are there, null; categories are an empty list."""
     inputs = tables_of([Figure(doi="10.1/x")])
@@ -194,16 +208,18 @@ def test_a_paper_without_metadata_is_released_with_nulls() -> None:
     )
 
 
-def test_only_the_row_groups_shape_a_shard() -> None:
+def test_only_row_groups_and_the_clip_threshold_shape_a_shard() -> None:
     """How archives are joined later does not make a shard outdated."""
     settings = ReleaseSettings(part_bytes=10, single_archive_sources=["arxiv"])
 
     assert make([], settings=settings).stage.settings == make([]).stage.settings
-    assert make([], settings=replace(settings, row_group_rows=7)).stage.settings == {"row_group_rows": 7}
+    changed = make([], settings=replace(settings, row_group_rows=7, min_clip_score=0.3)).stage.settings
+    assert changed == {"row_group_rows": 7, "min_clip_score": 0.3}
 
 
 @pytest.mark.parametrize(
-    "values", [{"part_bytes": 0}, {"row_group_rows": 0}, {"single_archive_sources": "arxiv"}]
+    "values",
+    [{"part_bytes": 0}, {"row_group_rows": 0}, {"single_archive_sources": "arxiv"}, {"min_clip_score": 2.6}],
 )
 def test_settings_that_cut_nothing_are_refused(values: dict[str, Any]) -> None:
     """The message names the setting."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from s1mm_assets.resources.shard_store import ShardStore
 from s1mm_assets.stages import ShardReader, ShardWriter, Stage
-from s1mm_assets.tables import Decision, Measure, ReleaseFile, ReleaseRecord, frame_of
+from s1mm_assets.tables import Decision, FigureText, Measure, ReleaseFile, ReleaseRecord, frame_of
 
 PARTITION = "arxiv|2019"
 SHARDS = ("chunk_001", "chunk_002", "chunk_003")
@@ -67,7 +67,7 @@ def decisions(*, threshold: float = 0.1, pause_s: float = 0.0, made: list[str] |
     return Stage(
         asset="filtered_figures",
         version="1",
-        tables={"decisions": Decision},
+        tables={"decisions": Decision, "texts": FigureText},
         make=make,
         reads={"figure_measures": {"measures": ("figure_id", "ink_share")}},
         settings={"threshold": threshold},

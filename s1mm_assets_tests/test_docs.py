@@ -1,0 +1,77 @@
+"""What the documentation says can be run, and gives what it says."""
+
+import re
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from s1mm_assets.metrics import numbers, quality
+from s1mm_assets.resources.quality_report import TURN_ON
+from s1mm_assets.resources.settings import Settings
+from s1mm_assets_tests.conftest import ROOT
+from s1mm_assets_tests.metrics.test_quality import metrics
+
+QUALITY = (ROOT / "docs" / "quality.md").read_text(encoding="utf-8")
+QUERIES = dict(re.findall(r"^\| `([^`]+)` \| `([^`]+)` \|$", QUALITY, re.MULTILINE))
+N = 60
+
+
+def measured() -> pl.DataFrame:
+    """Metrics with every score, of some figures only."""
+    draw = np.random.default_rng(5)
+    columns = {
+        f"{text}_{name}": [
+            None if i % 7 == 3 else value for i, value in enumerate(draw.random(N).round(2) + 0.1)
+        ]
+        for text in ("caption", "recaption")
+        for name in ("clip_score", "whole_clip_score", "shuffled_clip_score", "pseudo_perplexity")
+    }
+    counts = {
+        "caption_length_chars": draw.integers(20, 500, N),
+        "recaption_length_chars": draw.integers(200, 900, N),
+        "n_claims": draw.integers(1, 9, N),
+        "n_grounded_claims": np.ones(N, dtype=int),
+        "recaption_clip_tokens": draw.integers(20, 200, N),
+    }
+    lists = {name: values.tolist() for name, values in counts.items()}
+    others: dict[str, Any] = {
+        "n_claims_in_image": [None if i % 3 else 1 for i in range(N)],
+        "flags": [["cut_off"] if i % 5 == 0 else [] for i in range(N)],
+        "recaption_language": [None if i % 4 == 0 else "en" for i in range(N)],
+    }
+    return metrics(**{**lists, **columns, **others})
+
+
+def test_every_number_has_its_query() -> None:
+    """But for the ends of intervals, which are the bootstrap's."""
+    found = numbers(quality(measured(), seed=0))
+
+    assert {name for name in found if not name.endswith(("/low", "/high"))} == set(QUERIES)
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_a_number_recomputes_by_its_query(name: str) -> None:
+    """From the table alone."""
+    found = numbers(quality(measured(), seed=0))[name]
+
+    assert eval(QUERIES[name], {"pl": pl, "m": measured()}) == pytest.approx(found)  # noqa: S307 - our own document
+
+
+def test_the_settings_that_are_named_exist() -> None:
+    """In the document, and where a measure is not evaluated."""
+    known = {f"{section}.{name}" for section, values in Settings().as_dict().items() for name in values}
+    named = re.findall(r"`\[(\w+)\] (\w+)", QUALITY)
+    named += [
+        (section, name)
+        for text in TURN_ON.values()
+        for name, section in re.findall(r"set (\w+).* under \[(\w+)\]", text)
+    ]
+
+    assert len(named) >= 6
+    assert {f"{section}.{name}" for section, name in named} <= known
+    checks = QUALITY.partition("## Checks")[2].partition("One figure")[0]
+    lines = re.findall(r"`((?:min|max)_\w+)`", checks)
+    assert len(lines) >= 8
+    assert {f"checks.{name}" for name in lines} <= known
