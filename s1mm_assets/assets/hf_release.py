@@ -4,6 +4,7 @@ import dagster as dg
 
 from s1mm_assets import release
 from s1mm_assets.partitions import SOURCE_BY_YEAR
+from s1mm_assets.resources import quality_report
 from s1mm_assets.resources.decided_partitions import duplicates_of
 from s1mm_assets.resources.settings import Settings
 from s1mm_assets.resources.shard_store import ShardStore
@@ -23,6 +24,7 @@ def hf_release(
     context: dg.AssetExecutionContext,
     raw_archives: ShardSet,
     figure_candidates: ShardSet,
+    filtered_figures: ShardSet,
     recaptions: ShardSet,
     quality_metrics: ShardSet,
     store: ShardStore,
@@ -34,4 +36,5 @@ def hf_release(
     stage = release.stage(settings.release)
     pieces = store.derive(stage, context.partition_key, inputs=inputs, report=context.log.info)
     context.add_output_metadata(release.summary(store.read(pieces, "files", release.SUMMARISED)))
+    context.add_output_metadata(quality_report.waterfall(store, [*inputs, filtered_figures, pieces]))
     return pieces

@@ -23,6 +23,7 @@ FACTS_READ: dict[str, dict[str, tuple[str, ...]]] = {
         "metrics": (
             *("figure_id", "caption_length_chars", "recaption_length_chars", "grounding"),
             *("caption_clip_score", "recaption_clip_score"),
+            *("caption_whole_clip_score", "recaption_whole_clip_score"),
             *("caption_pseudo_perplexity", "recaption_pseudo_perplexity", "rejection"),
         )
     },
@@ -45,6 +46,7 @@ DOORS = {
 MEASURES = (
     *("caption_length_chars", "recaption_length_chars", "grounding"),
     *("caption_clip_score", "recaption_clip_score"),
+    *("caption_whole_clip_score", "recaption_whole_clip_score"),
     *("caption_pseudo_perplexity", "recaption_pseudo_perplexity"),
 )
 
@@ -72,6 +74,11 @@ class Sums:
     def standard_deviation(self) -> float:
         """The population's standard deviation."""
         return float(max(self.squares / self.n - self.mean**2, 0.0) ** 0.5) if self.n else 0.0
+
+    @property
+    def margin(self) -> float:
+        """Half of the 95 % interval of the mean, by the normal approximation; of nothing, 0."""
+        return 1.96 * self.standard_deviation / self.n**0.5 if self.n else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

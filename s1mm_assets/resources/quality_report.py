@@ -1,4 +1,4 @@
-"""What the Dagster UI shows of a partition's quality: numbers that it plots over years, pictures, the gallery."""
+"""What the Dagster UI shows of a partition: numbers that it plots over years, pictures, the gallery."""
 
 import base64
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ import dagster as dg
 import polars as pl
 
 from s1mm_assets.metrics import READ, numbers, quality
+from s1mm_assets.release import FACTS_READ, count_rejections
 from s1mm_assets.resources.galleries import write_gallery
 from s1mm_assets.resources.shard_store import ShardStore
 from s1mm_assets.resources.shards import ShardSet
@@ -17,6 +18,10 @@ TURN_ON = {
     "text_in_image": "not evaluated: set sample_share under [texts] in the settings",
 }
 """What turns on a measure that was not taken."""
+
+
+DOORS = {"figures": "extraction", "decisions": "filters", "recaptions": "recaptions", "records": "release"}
+"""Table → the door at which its rows were turned away, in the order in which figures pass them."""
 
 
 def written(
@@ -77,6 +82,31 @@ def pictures(metrics: pl.DataFrame) -> dict[str, dg.MetadataValue]:
             metrics["recaption_shuffled_clip_score"],
         )
     return {f"picture/{name}": as_markdown(name, png) for name, png in drawn.items()}
+
+
+def waterfall(store: ShardStore, handles: Sequence[ShardSet]) -> dict[str, dg.MetadataValue]:
+    """Return the picture of what became of a partition's figures, from door to door.
+
+    Args:
+        store: Where the tables are.
+        handles: Of every asset from raw_archives to hf_release.
+    """
+    from s1mm_assets.metrics import charts
+
+    by_asset = {each.asset: each for each in handles}
+
+    def read(asset: str, table: str) -> pl.DataFrame:
+        return store.read(by_asset[asset], table, FACTS_READ[asset][table])
+
+    counts = count_rejections(read)
+    steps = [
+        (door, reason, n)
+        for table, door in DOORS.items()
+        for (of, reason), n in counts.items()
+        if of == table
+    ]
+    png = charts.rejection_waterfall(by_asset["figure_candidates"].n_rows("figures"), steps)
+    return {"picture/rejections": as_markdown("rejections", png)}
 
 
 def as_markdown(name: str, png: bytes) -> dg.MetadataValue:

@@ -94,6 +94,7 @@ class Figure:
     categories: Sequence[str] = ()
     title: str | None = "A title"
     grounding: float | None = 0.5
+    clip_score: float | None = None
     duplicate_of: str | None = None  # in another partition
 
     @property
@@ -170,7 +171,7 @@ def metric(figure: Figure) -> Metric:
         caption_pseudo_perplexity=None,
         recaption_pseudo_perplexity=None,
         caption_clip_score=None,
-        recaption_clip_score=None,
+        recaption_clip_score=figure.clip_score,
         n_claims=2,
         n_grounded_claims=1,
         grounding=figure.grounding,

@@ -174,7 +174,7 @@ def test_the_card_says_what_the_facts_say(facts: PartitionFacts) -> None:
         "| decisions | blank | 1 |",
         "| context | none | none | 1 | 3 |",
         "| caption\\_length\\_chars | 3 | 6.000 |",
-        "| grounding | 2 | 0.500 | 0.000 |",
+        "| grounding | 2 | 0.500 | ± 0.000 | 0.000 |",
         "Not evaluated: CLIP score (no CLIP encoder).",
         "Not evaluated: pseudo-perplexity (no language model).",
         "| CC-BY-4.0 | 2 |",

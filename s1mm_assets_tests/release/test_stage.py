@@ -192,6 +192,18 @@ def test_what_another_partition_releases_is_rejected_here() -> None:
     assert [record["image_path"] for record in lines(shard)] == ["2301_01234/f3_p1.png"]
 
 
+def test_what_scores_below_the_threshold_is_held_back() -> None:
+    """With its score; the threshold itself passes, and so does what has no score. By default nothing is held back."""
+    scores = [0.299, 0.3, None]
+    figures = [Figure(number=n, clip_score=score) for n, score in enumerate(scores, start=1)]
+
+    held = make(figures, settings=ReleaseSettings(min_clip_score=0.3)).table("records")
+
+    assert held["rejection"].to_list() == ["clip_below_threshold", None, None]
+    assert held["evidence"].to_list() == ["recaption_clip_score 0.299, below 0.3", None, None]
+    assert make(figures).table("records")["rejection"].null_count() == 3
+
+
 def test_a_paper_without_metadata_is_released_with_nulls() -> None:
     """Both ids are there, null; categories are an empty list."""
     inputs = tables_of([Figure(doi="10.1/x")])
