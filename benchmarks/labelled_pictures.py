@@ -44,6 +44,7 @@ def own_pictures(seed: int) -> Iterator[Labelled]:
     yield from typeset(random.Random(seed))
     yield from plotted(seed)
     yield from drawn(random.Random(seed))
+    yield from lookalikes(random.Random(seed))
     yield from machine_codes(random.Random(seed))
     yield from portraits()
 
@@ -555,6 +556,87 @@ def gel(rng: random.Random) -> Image.Image:
 
 
 SKETCHES = (icon, arrows, ball_and_stick, large_letters, gel)
+
+
+# figures that look like, or are named as, what is rejected
+
+
+PLOT_FILES = """logo_cv_accuracy.pdf logo/fig1 LOGO-vs-LOSO.png logos/fig3.pdf logo_detection_results.png Analogo.pdf
+orcid_growth.pdf cc01.png cc05.pdf cc_0.25.pdf error_by_nc.pdf acc-by-sa.png""".split()  # noqa: SIM905 - long enough
+
+
+def lookalikes(rng: random.Random) -> Iterator[Labelled]:
+    """Yield 40 figures in words or boxes alone, and schematics under names of files that speak of logos."""
+    for number in range(40):
+        kind = LOOKALIKES[number % len(LOOKALIKES)]
+        yield Labelled(f"{kind.__name__}_{number}", FIGURE, kind(rng))
+    for number, path in enumerate(PLOT_FILES):
+        yield Labelled(f"named_{number}", FIGURE, SKETCHES[number % len(SKETCHES)](rng), CAPTION, path)
+
+
+def touching_boxes(rng: random.Random) -> Image.Image:
+    """A block diagram whose boxes touch, a word in each."""
+    rows, columns, height, width = (
+        rng.randint(3, 7),
+        rng.randint(2, 4),
+        rng.randint(44, 90),
+        rng.randint(160, 240),
+    )
+    image = Image.new("RGB", (columns * width + 40, rows * height + 40), "white")
+    pen = ImageDraw.Draw(image)
+    for row in range(rows):
+        for column in range(columns):
+            left, top = 20 + column * width, 20 + row * height
+            pen.rectangle((left, top, left + width, top + height), outline="black", width=2)
+            middle = (left + width / 2, top + height / 2)
+            pen.text(middle, rng.choice(WORDS), fill="black", font=font(20), anchor="mm")
+    return image
+
+
+def monospaced(lines: list[str]) -> Image.Image:
+    """Lines of text, every character as wide as every other."""
+    image = Image.new("RGB", (24 + 13 * max(map(len, lines)), 30 + 26 * len(lines)), "white")
+    pen = ImageDraw.Draw(image)
+    for row, line in enumerate(lines):
+        for column, letter in enumerate(line):
+            pen.text((18 + 13 * column, 27 + 26 * row), letter, fill="black", font=font(20), anchor="mm")
+    return image
+
+
+def alignment(rng: random.Random) -> Image.Image:
+    """Sequences below one another, in blocks, after their names."""
+    n_blocks = rng.randint(2, 5)
+    blocks = [
+        ["".join(rng.choices("ACDEFGHIKLMNPQRSTVWY-", k=10)) for _ in range(n_blocks)] for _ in range(12)
+    ]
+    return monospaced([f"SEQ_{i:02d}   " + "  ".join(row) for i, row in enumerate(blocks)])
+
+
+def numbered_listing(rng: random.Random) -> Image.Image:
+    """A program with the numbers of its lines, at times between two rules."""
+    lines = [
+        f"{i:2d}    {'    ' * rng.randint(0, 2)}{rng.choice(WORDS)} = {rng.choice(WORDS)}"
+        for i in range(1, 16)
+    ]
+    image = monospaced(lines)
+    if rng.random() < 0.5:
+        pen = ImageDraw.Draw(image)
+        for y in (4, image.height - 6):
+            pen.line((4, y, image.width - 4, y), fill="black", width=2)
+    return image
+
+
+def large_word(rng: random.Random) -> Image.Image:
+    """A stimulus, a peptide, or a sample of a font."""
+    word = rng.choice(["YELLOW", "GREEN", "Hamburgefonstiv", "MKVLSEGEWQLVLHVWAKVE", "Encoder", "house"])
+    image = Image.new("RGB", (round(font(90).getlength(word)) + 90, 180), "white")
+    ImageDraw.Draw(image).text(
+        (45, 45), word, fill=rng.choice(["red", "black"]), font=font(90), stroke_width=2
+    )
+    return image
+
+
+LOOKALIKES = (touching_boxes, alignment, numbered_listing, large_word)
 
 
 # machine codes

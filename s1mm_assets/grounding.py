@@ -26,14 +26,16 @@ _UNITS = frozenset(
     mL µL M mM µM nM mol mmol Da kDa bp kb kbp Mb Mbp Gb GB MB TB kB dB dBm px dpi ppm ppb pc kpc Mpc Gpc AU Jy mJy
     arcsec arcmin deg rad mrad fb pb nb mb sr Bq rpm""".split()  # noqa: SIM905 - a list of units reads better as words
 )
-_NAME = re.compile(
-    r"\b(?:[A-Z][a-z]+(?:[ -][A-Z][A-Za-z]+)+|[A-Z][A-Za-z]*[A-Z][A-Za-z0-9]*(?:-\d{1,4})?|[a-z]{1,3}[A-Z][A-Za-z]+"
-    r"|[A-Z][A-Za-z]*\d{1,4})\b"
+_NAME = re.compile(  # bounded: text without blanks is not searched again and again
+    r"\b(?:[A-Z][a-z]{1,60}(?:[ -][A-Z][A-Za-z]{1,60})+"
+    r"|[A-Z][A-Za-z]{0,60}[A-Z][A-Za-z0-9]{0,60}(?:-\d{1,4})?"
+    r"|[a-z]{1,3}[A-Z][A-Za-z]{1,60}|[A-Z][A-Za-z]{0,60}\d{1,4})\b"
 )
 _OPENING = frozenset(
     "The A An In On At For From With This These Those That Each Both All As By To Of And Or But".split()  # noqa: SIM905
 )
 _WORD = re.compile(r"[^\W_]+")
+_SCRIPT = re.compile(r"\\(?:mathrm|text|textrm|rm|mathbf|ce)\b|[$^_{}]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def grounding(text: str, sources: Sequence[str]) -> Grounding:
     whole = "\n".join(sources)[:MAX_CHARS]
     known = {quantity for _, quantity in quantities(whole)}
     values, bare = {each.value for each in known}, {each.value for each in known if not each.unit}
-    letters = as_letters(whole)
+    letters = as_letters(whole) + as_letters(_SCRIPT.sub("", whole))  # "CO$_2$" is CO2, "$T_1$" is T1
     claims: dict[str, bool] = {}
     for written, quantity in quantities(text):
         is_known = quantity in known or quantity.value in (bare if quantity.unit else values)

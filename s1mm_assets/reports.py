@@ -1,6 +1,6 @@
 """What people ask of a store: what is there, what was rejected, where and why."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import polars as pl
 
@@ -17,13 +17,17 @@ ASSETS = (
     "duplicates",
     "hf_release",
 )
-REJECTING = {  # asset → (table, what a row is called by)
+Tables = Mapping[str, Sequence[tuple[str, str]]]
+REJECTING: Tables = {  # asset → (table, what a row is called by)
     "raw_archives": (("archives", "paper_id"),),
     "figure_candidates": (("papers", "paper_id"), ("figures", "figure_id")),
-    "filtered_figures": (("decisions", "figure_id"), ("texts", "figure_id")),  # whose text could not be read
+    "filtered_figures": (("decisions", "figure_id"),),
     "recaptions": (("recaptions", "figure_id"),),
     "hf_release": (("records", "figure_id"),),
 }
+UNREAD: Tables = {"filtered_figures": (("texts", "figure_id"),)}
+"""Images whose text could not be read: no rejections of figures, but to be read again on request."""
+
 FAILURE = pl.Schema(
     {
         "partition": pl.String,
@@ -76,11 +80,18 @@ def failures(
     reason: str | None = None,
     first_only: bool = True,
 ) -> pl.DataFrame:
-    """Return every rejected row, at the door where it was first turned away or at each that it is met at."""
+    """Return every rejected row, at the door where it was first turned away.
+
+    Args:
+        store: Where the tables are.
+        partitions: Only these; all where not given.
+        reason: Only this.
+        first_only: Else a row is given at each door where it is met, and images whose text could not be read too.
+    """
     frames = [FAILURE.to_frame()]
     for key in partitions if partitions is not None else partition_keys(store):
         seen = pl.Series("id", [], dtype=pl.String)
-        for frame in _rejected(store, key):
+        for frame in _rejected(store, key, (REJECTING,) if first_only else (REJECTING, UNREAD)):
             frames.append(frame.filter(~pl.col("id").is_in(seen.implode())) if first_only else frame)
             seen = pl.concat([seen, frame["id"]])
     found = pl.concat(frames)
@@ -105,12 +116,12 @@ def counted(found: pl.DataFrame, n_examples: int) -> pl.DataFrame:
     )
 
 
-def _rejected(store: ShardStore, key: str) -> Iterator[pl.DataFrame]:
-    """Yield the rejected rows of each table, in the order of the pipeline."""
-    for asset, tables in REJECTING.items():
+def _rejected(store: ShardStore, key: str, which: Sequence[Tables]) -> Iterator[pl.DataFrame]:
+    """Yield the rejected rows of each table, in the order of the pipeline; of tables that older shards lack, none."""
+    for asset, tables in (item for each in which for item in each.items()):
         handle = store.pinned(asset, key)
         for table, name in tables if handle else ():
-            for commit in handle.shards if handle else ():
+            for commit in (each for each in (handle.shards if handle else ()) if table in each.tables):
                 has_evidence = "evidence" in (commit.tables[table].columns or {})
                 columns = [name, "rejection", *(["evidence"] if has_evidence else [])]
                 for group in store.scan_shard(commit, table, columns):

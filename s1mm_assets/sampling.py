@@ -5,7 +5,12 @@ import hashlib
 import polars as pl
 
 DRAW_BYTES = 8
-END = 2 ** (8 * DRAW_BYTES)  # of the draws
+END = 2 ** (8 * DRAW_BYTES)  # of draws and seeds
+
+
+def sample(share: float, seed: int) -> dict[str, float]:
+    """Return what says which figures are in a sample, as a stage's settings: of all figures the seed says nothing."""
+    return {"share": float(share)} if share >= 1 else {"share": float(share), "seed": seed}
 
 
 def is_sampled(figure_ids: pl.Series, *, share: float, seed: int) -> pl.Series:
@@ -16,17 +21,27 @@ def is_sampled(figure_ids: pl.Series, *, share: float, seed: int) -> pl.Series:
     Args:
         figure_ids: Strings.
         share: From 0 (none) to 1 (all).
-        seed: Another one draws another sample.
+        seed: From 0, below `END`. Another one draws another sample.
     """
     limit = share * END
-    return pl.Series("is_sampled", [draw < limit for draw in draws(figure_ids, seed)], dtype=pl.Boolean)
+    return pl.Series(
+        "is_sampled", [draw < limit for draw in draws(figure_ids, seed, "sample")], dtype=pl.Boolean
+    )
 
 
-def draws(figure_ids: pl.Series, seed: int) -> pl.Series:
-    """Return a number from 0 to `END` for each figure: as good as random, and its own whichever others there are."""
-    key = seed.to_bytes(DRAW_BYTES, "big", signed=True)
+def draws(figure_ids: pl.Series, seed: int, purpose: str) -> pl.Series:
+    """Return a number from 0 to `END` for each figure: as good as random, and its own whichever others there are.
+
+    Args:
+        figure_ids: Strings.
+        seed: From 0, below `END`.
+        purpose: Draws for different purposes have nothing to do with one another. At most 16 letters.
+    """
+    key, person = seed.to_bytes(DRAW_BYTES, "big"), purpose.encode()
     numbers = (
-        int.from_bytes(hashlib.blake2b(each.encode(), digest_size=DRAW_BYTES, key=key).digest(), "big")
+        int.from_bytes(
+            hashlib.blake2b(each.encode(), digest_size=DRAW_BYTES, key=key, person=person).digest(), "big"
+        )
         for each in figure_ids.to_list()
     )
     return pl.Series("draw", list(numbers), dtype=pl.UInt64)

@@ -247,6 +247,7 @@ class Decision:
     detail_hash: Annotated[bytes | None, pl.Binary] = None
     image_size_bytes: Annotated[int | None, pl.UInt64]
     source_size_bytes: Annotated[int | None, pl.UInt64]
+    caption_hash: Annotated[bytes | None, pl.Binary] = None  # its words, and the panel's number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ import pytest
 
 from s1mm_assets import definitions
 from s1mm_assets.partitions import SOURCE_BY_YEAR, SOURCES, YEARS
-from s1mm_assets.resources.check_history import RELEASE_GUARDS, RefusedByCheck, require_passed
+from s1mm_assets.resources.check_history import GUARDS, RefusedByCheck, require_passed
 from s1mm_assets.resources.release_folder import ReleaseFolder
 from s1mm_assets.resources.shard_io import ShardSetIOManager
 from s1mm_assets.resources.shard_store import ShardStore
@@ -132,7 +132,7 @@ def test_a_partition_that_a_check_refused_is_not_published() -> None:
     def hf_release() -> None:
         pass
 
-    spec = dg.AssetCheckSpec(RELEASE_GUARDS[0], asset="hf_release", partitions_def=SOURCE_BY_YEAR)
+    spec = dg.AssetCheckSpec(GUARDS["hf_release"][0], asset="hf_release", partitions_def=SOURCE_BY_YEAR)
 
     @dg.multi_asset_check(specs=[spec])
     def guard() -> Iterator[dg.AssetCheckResult]:
@@ -148,13 +148,41 @@ def test_a_partition_that_a_check_refused_is_not_published() -> None:
         require_passed(instance, ["arxiv|2018", "arxiv|2019"])
 
 
-def test_the_guards_of_the_release_are_its_blocking_checks() -> None:
-    """The publication looks for each of them by name."""
-    specs = [spec for checks in definitions.CHECKS for spec in checks.check_specs]
+@pytest.mark.filterwarnings("ignore")
+def test_a_release_refuses_what_a_check_before_it_refused() -> None:
+    """In a run of its own, in which no blocking check stands before it."""
 
-    assert {
-        spec.name for spec in specs if spec.asset_key == dg.AssetKey("hf_release") and spec.blocking
-    } == set(RELEASE_GUARDS)
+    @dg.asset(partitions_def=SOURCE_BY_YEAR)
+    def quality_metrics() -> None:
+        pass
+
+    spec = dg.AssetCheckSpec(
+        "recaptions_fit_their_images", asset="quality_metrics", partitions_def=SOURCE_BY_YEAR
+    )
+
+    @dg.multi_asset_check(specs=[spec])
+    def guard() -> Iterator[dg.AssetCheckResult]:
+        yield dg.AssetCheckResult(check_name=spec.name, passed=False)
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        dg.materialize([quality_metrics, guard], partition_key="arxiv|2019", instance=instance)
+        require_passed(instance, ["arxiv|2018"], before="hf_release")
+        with pytest.raises(
+            RefusedByCheck, match=r"quality_metrics for arxiv\|2019 was refused by recaptions_fit"
+        ):
+            require_passed(instance, ["arxiv|2019"], before="hf_release")
+        require_passed(instance, ["arxiv|2019"], before="quality_metrics")
+
+
+def test_the_guards_are_the_blocking_checks() -> None:
+    """Releases and publication look for each of them by name."""
+    specs = [spec for checks in definitions.CHECKS for spec in checks.check_specs]
+    blocking: dict[str, set[str]] = {asset: set() for asset in GUARDS}
+    for spec in specs:
+        if spec.blocking and spec.asset_key.path[-1] in blocking:
+            blocking[spec.asset_key.path[-1]].add(spec.name)
+
+    assert {asset: set(names) for asset, names in GUARDS.items()} == blocking
 
 
 def test_a_backfill_gives_each_partition_a_run_of_its_own() -> None:

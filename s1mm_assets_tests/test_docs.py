@@ -46,7 +46,7 @@ def measured() -> pl.DataFrame:
 
 def test_every_number_has_its_query() -> None:
     """But for the ends of intervals, which are the bootstrap's."""
-    found = numbers(quality(measured(), seed=0))
+    found = numbers(quality(measured()))
 
     assert {name for name in found if not name.endswith(("/low", "/high"))} == set(QUERIES)
 
@@ -54,7 +54,7 @@ def test_every_number_has_its_query() -> None:
 @pytest.mark.parametrize("name", QUERIES)
 def test_a_number_recomputes_by_its_query(name: str) -> None:
     """From the table alone."""
-    found = numbers(quality(measured(), seed=0))[name]
+    found = numbers(quality(measured()))[name]
 
     assert eval(QUERIES[name], {"pl": pl, "m": measured()}) == pytest.approx(found)  # noqa: S307 - our own document
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s1mm_assets.sampling import is_sampled
+from s1mm_assets.sampling import END, draws, is_sampled, sample
 
 IDS = pl.Series("figure_id", [f"arxiv:2001.{i:05d}#1.1" for i in range(4_000)])
 
@@ -25,7 +25,7 @@ def test_none_and_all() -> None:
     assert is_sampled(IDS.clear(), share=1, seed=0).is_empty()
 
 
-@given(st.randoms(use_true_random=False), st.integers(-(2**63), 2**63 - 1))
+@given(st.randoms(use_true_random=False), st.integers(0, END - 1))
 def test_a_figures_draw_is_its_own(random, seed: int) -> None:  # type: ignore[no-untyped-def]
     """Neither order nor company changes it, and a larger share only adds figures."""
     some = random.sample(IDS.to_list(), 50)
@@ -41,3 +41,17 @@ def test_another_seed_draws_another_sample() -> None:
     first, second = (is_sampled(IDS, share=0.5, seed=seed) for seed in (0, 1))
 
     assert (first & second).mean() == pytest.approx(0.25, abs=0.03)
+
+
+def test_draws_for_different_purposes_have_nothing_to_do_with_one_another() -> None:
+    """The smallest draws for one are no smaller for the other."""
+    mine, others = (draws(IDS, 0, purpose) for purpose in ("sample", "gallery"))
+
+    smallest = mine.arg_sort()[:400]
+    assert others.gather(smallest).cast(pl.Float64).mean() / END == pytest.approx(0.5, abs=0.06)
+
+
+def test_of_all_figures_the_seed_says_nothing() -> None:
+    """And a share may be written as a whole number."""
+    assert sample(1, 3) == sample(1.0, 4) == {"share": 1.0}
+    assert sample(0.5, 3) != sample(0.5, 4)

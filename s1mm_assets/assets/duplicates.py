@@ -3,9 +3,12 @@
 import dagster as dg
 
 from s1mm_assets import filtering
-from s1mm_assets.resources.decided_partitions import decided, decided_partition
+from s1mm_assets.resources.decided_partitions import decided, decided_partition, record_view, view_of
 from s1mm_assets.resources.settings import Settings
-from s1mm_assets.resources.shard_store import ShardStore
+from s1mm_assets.resources.shard_store import Report, ShardStore, StoreError
+from s1mm_assets.resources.shards import ShardSet
+
+MAX_SEARCHES = 5
 
 
 @dg.asset(
@@ -13,25 +16,51 @@ from s1mm_assets.resources.shard_store import ShardStore
     code_version=filtering.ACROSS_VERSION,
     group_name="pipeline",
     kinds={"parquet", "polars"},
-    pool="cpu",
+    pool="duplicates",
 )
 def duplicates(
     context: dg.AssetExecutionContext, store: ShardStore, settings: Settings
 ) -> dg.MaterializeResult[None]:
     """Kept figures whose image another partition has too, and releases: for each partition a slice."""
-    bits = settings.filtering.near_duplicate_bits
-    handles = decided(store)
-    found = filtering.find_across([decided_partition(store, each) for each in handles.values()], bits=bits)
-    counts: dict[str, int] = {}
-    for key, decisions in handles.items():
-        stage = filtering.duplicates_stage(found[key], bits=bits)
-        store.pin(store.derive(stage, key, inputs=[decisions], report=context.log.info))
-        counts |= {key: len(found[key])} if len(found[key]) else {}
+    slices = search(store, bits=settings.filtering.near_duplicate_bits, report=context.log.info)
+    counts = {key: n for key, handle in slices.items() if (n := handle.n_rows("duplicates"))}
     return dg.MaterializeResult(
         metadata={
-            "partitions": len(handles),
+            "partitions": len(slices),
             "duplicates": sum(counts.values()),
             "dagster/row_count": sum(counts.values()),
             "by_partition": counts,
         }
+    )
+
+
+def search(store: ShardStore, *, bits: int, report: Report) -> dict[str, ShardSet]:
+    """Write each partition's slice; search again where a partition was filtered meanwhile.
+
+    Args:
+        store: Holds the decisions.
+        bits: The largest distance of near duplicates.
+        report: Receives a line per shard.
+
+    Returns:
+        The handle of each slice, by partition.
+
+    Raises:
+        StoreError: Partitions were filtered during every search.
+    """
+    for _ in range(MAX_SEARCHES):
+        decisions = decided(store)
+        partitions = [decided_partition(store, each) for each in decisions.values()]
+        found = filtering.find_across(partitions, bits=bits)
+        slices = {}
+        for key, handle in decisions.items():
+            stage = filtering.duplicates_stage(found[key], bits=bits)
+            slices[key] = store.derive(stage, key, inputs=[handle], report=report)
+            store.pin(slices[key])
+        if decided(store) == decisions:
+            record_view(store, view_of(decisions, slices))
+            return slices
+        report("a partition was filtered meanwhile: duplicates are sought again")
+    raise StoreError(
+        f"partitions were filtered during each of {MAX_SEARCHES} searches: materialize duplicates when none is"
     )

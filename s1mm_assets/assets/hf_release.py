@@ -5,6 +5,7 @@ import dagster as dg
 from s1mm_assets import release
 from s1mm_assets.partitions import SOURCE_BY_YEAR
 from s1mm_assets.resources import quality_report
+from s1mm_assets.resources.check_history import require_passed
 from s1mm_assets.resources.decided_partitions import duplicates_of
 from s1mm_assets.resources.settings import Settings
 from s1mm_assets.resources.shard_store import ShardStore
@@ -31,6 +32,7 @@ def hf_release(
     settings: Settings,
 ) -> ShardSet:
     """The pieces of a release that this partition gives: records, image archive, streamable Parquet."""
+    require_passed(context.instance, [context.partition_key], before="hf_release")
     duplicates = duplicates_of(store, context.partition_key)
     inputs = [raw_archives, figure_candidates, recaptions, quality_metrics, duplicates]
     stage = release.stage(settings.release)

@@ -39,7 +39,10 @@ def quality_metrics(
     partition, report = context.partition_key, context.log.info
     texts = [figure_candidates, recaptions]
     stages = metrics.score_stages(
-        settings.metrics, masked_model=masked_language_models.model, clip_encoder=clip_encoders.encoder
+        settings.metrics,
+        masked_model=masked_language_models.model,
+        clip_component=clip_encoders.component,
+        clip_encoder=clip_encoders.encoder,
     )
     scores = [store.derive(each, partition, inputs=texts, report=report) for each in stages]
     stage = metrics.stage(
@@ -50,6 +53,6 @@ def quality_metrics(
     inputs = [raw_archives, figure_candidates, filtered_figures, recaptions]
     measured = store.derive(stage, partition, inputs=[*inputs, *scores], report=report)
     context.add_output_metadata(
-        quality_report.written(store, [*inputs[1:], measured], seed=settings.metrics.seed)
+        quality_report.written(store, [*inputs[1:], measured], gallery_seed=settings.checks.gallery_seed)
     )
     return measured

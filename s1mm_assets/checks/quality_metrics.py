@@ -4,21 +4,24 @@ ERROR stops the release, WARN reports; the thresholds are settings, [checks]. Wh
 its threshold by chance: it stops the release where even the better end of its 95 % interval does, else it warns.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 import dagster as dg
 import polars as pl
 
 from s1mm_assets.checks.conservation import conserved, guard, materialized, not_evaluated
 from s1mm_assets.metrics import READ, Quality, quality
-from s1mm_assets.metrics.quality import beside_paper, drift, means
+from s1mm_assets.metrics.quality import beside_paper, drift, means, reasons
 from s1mm_assets.metrics.statistics import Estimate, share_above
 from s1mm_assets.metrics.verdicts import Precision, VerdictError, wilson_interval
 from s1mm_assets.partitions import partition_key, source_and_year
 from s1mm_assets.resources.galleries import ASSETS, judged
 from s1mm_assets.resources.quality_report import TURN_ON
 from s1mm_assets.resources.settings import CheckSettings, Settings
-from s1mm_assets.resources.shard_store import ShardStore
+from s1mm_assets.resources.shard_store import ShardStore, StoreError
 
 ASSET = "quality_metrics"
 WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
@@ -51,28 +54,33 @@ def quality_metrics_hold(
     handles = {asset: materialized(store, asset, context) for asset in ASSETS}
     recaptions = store.read(handles["recaptions"], "recaptions", ["figure_id", "rejection"])
     metrics = store.read(handles[ASSET], "metrics", READ)
-    found, lines = quality(metrics, seed=settings.metrics.seed), settings.checks
+    found, lines = quality(metrics), settings.checks
 
     accepted = recaptions.filter(pl.col("rejection").is_null())["figure_id"]
     yield conserved("every_recaption_has_one_metric", accepted, metrics["figure_id"])
-    yield recaptions_fit_their_images(metrics["recaption_clip_score"], lines)
-    yield recaptions_raise_the_clip_score(found, lines)
+    clip = Absence(metrics, is_on=settings.metrics.clip_score, measure="clip_score")
+    yield recaptions_fit_their_images(metrics["recaption_clip_score"], lines, clip)
+    yield recaptions_raise_the_clip_score(found, lines, clip)
     yield few_recaptions_are_degenerate(found, lines)
-    yield clip_score_tells_pairs_apart(found, lines)
-    yield recaptions_are_fluent(found, lines)
+    yield clip_score_tells_pairs_apart(found, lines, replace(clip, score="recaption_shuffled_clip_score"))
+    perplexity = Absence(metrics, is_on=settings.metrics.pseudo_perplexity, measure="pseudo_perplexity")
+    yield recaptions_are_fluent(found, lines, perplexity)
     yield recaptions_are_grounded(found, lines)
     neighbours = neighbouring_means(store, context.partition_key, lines.min_rows_for_drift)
-    yield means_are_like_neighbouring_years(found, neighbours, lines)
+    own = means(metrics, at_least=lines.min_rows_for_drift)
+    yield means_are_like_neighbouring_years(found.n, own, neighbours, lines)
     yield numbers_are_like_the_papers(found, lines)
     yield people_judge_kept_figures_good(lambda: judged(store, handles), lines)
 
 
-def recaptions_fit_their_images(scores: pl.Series, lines: CheckSettings) -> dg.AssetCheckResult:
+def recaptions_fit_their_images(
+    scores: pl.Series, lines: CheckSettings, absence: "Absence"
+) -> dg.AssetCheckResult:
     """Enough of the scored recaptions reach the floor."""
     name = "recaptions_fit_their_images"
     share = share_above(scores, lines.clip_floor)
     if share is None:
-        return unscored(name, len(scores), "clip_score")
+        return absence.result(name, if_nothing=ERROR)
     n = len(scores.drop_nulls())
     _, high = wilson_interval(round(share * n), n)
     return dg.AssetCheckResult(
@@ -90,11 +98,13 @@ def recaptions_fit_their_images(scores: pl.Series, lines: CheckSettings) -> dg.A
     )
 
 
-def recaptions_raise_the_clip_score(found: Quality, lines: CheckSettings) -> dg.AssetCheckResult:
+def recaptions_raise_the_clip_score(
+    found: Quality, lines: CheckSettings, absence: "Absence"
+) -> dg.AssetCheckResult:
     """The mean over recaptions is higher than over the captions of the same figures."""
     name = "recaptions_raise_the_clip_score"
     if found.clip is None:
-        return unscored(name, found.n, "clip_score")
+        return absence.result(name, if_nothing=ERROR)
     whole = interval("whole_text_uplift", found.whole_clip.mean) if found.whole_clip else {}
     return dg.AssetCheckResult(
         check_name=name,
@@ -129,11 +139,13 @@ def few_recaptions_are_degenerate(found: Quality, lines: CheckSettings) -> dg.As
     )
 
 
-def clip_score_tells_pairs_apart(found: Quality, lines: CheckSettings) -> dg.AssetCheckResult:
+def clip_score_tells_pairs_apart(
+    found: Quality, lines: CheckSettings, absence: "Absence"
+) -> dg.AssetCheckResult:
     """The model sees what its scores are about: else they say nothing of alignment."""
     name = "clip_score_tells_pairs_apart"
     if found.recaption_auc is None:
-        return unscored(name, found.n, "clip_score")
+        return absence.result(name, if_nothing=WARN)
     return dg.AssetCheckResult(
         check_name=name,
         passed=found.recaption_auc.value >= lines.min_probe_auc,
@@ -146,11 +158,11 @@ def clip_score_tells_pairs_apart(found: Quality, lines: CheckSettings) -> dg.Ass
     )
 
 
-def recaptions_are_fluent(found: Quality, lines: CheckSettings) -> dg.AssetCheckResult:
+def recaptions_are_fluent(found: Quality, lines: CheckSettings, absence: "Absence") -> dg.AssetCheckResult:
     """Recaptions are no less likely, as scientific text, than captions are."""
     name = "recaptions_are_fluent"
     if found.perplexity_shift is None:
-        return unscored(name, found.n, "pseudo_perplexity")
+        return absence.result(name, if_nothing=WARN)
     return dg.AssetCheckResult(
         check_name=name,
         passed=found.perplexity_shift.value <= lines.max_perplexity_shift,
@@ -180,26 +192,30 @@ def recaptions_are_grounded(found: Quality, lines: CheckSettings) -> dg.AssetChe
 
 
 def neighbouring_means(store: ShardStore, key: str, min_rows: int) -> dict[str, float]:
-    """Return the means over the measured partitions up to two years away, each counting once."""
+    """Return the means over the measured partitions up to two years away, each counting once.
+
+    A partition that cannot be read counts as one that is not there: it is no fault of this one.
+    """
     source, year = source_and_year(key)
     found: dict[str, list[float]] = {}
     for step in YEARS_APART:
-        handle = store.pinned(ASSET, partition_key(source, year + step))
-        if handle is None or handle.n_rows("metrics") < min_rows:
-            continue
-        for name, value in means(store.read(handle, "metrics", READ)).items():
-            found.setdefault(name, []).append(value)
+        with suppress(StoreError):
+            handle = store.pinned(ASSET, partition_key(source, year + step))
+            metrics = store.read(handle, "metrics", READ) if handle else None
+            of_year = {} if metrics is None else means(metrics, at_least=min_rows)
+            for name, value in of_year.items():
+                found.setdefault(name, []).append(value)
     return {name: sum(values) / len(values) for name, values in found.items()}
 
 
 def means_are_like_neighbouring_years(
-    found: Quality, neighbours: Mapping[str, float], lines: CheckSettings
+    n: int, own: Mapping[str, float], neighbours: Mapping[str, float], lines: CheckSettings
 ) -> dg.AssetCheckResult:
-    """No mean lies far from that of the years around."""
+    """No mean lies far from that of the years around; compared is what enough figures of both are known of."""
     name = "means_are_like_neighbouring_years"
-    if found.n < lines.min_rows_for_drift or not neighbours:
-        return not_compared(name, found.n, lines, "no year around has as many")
-    drifts = drift(found.means, neighbours)
+    drifts = drift(own, neighbours)
+    if not drifts:
+        return not_compared(name, n, lines, "no year around has as many")
     return within(name, drifts, lines.max_drift, {each: neighbours[each] for each in drifts})
 
 
@@ -208,7 +224,7 @@ def numbers_are_like_the_papers(found: Quality, lines: CheckSettings) -> dg.Asse
     name = "numbers_are_like_the_papers"
     if found.n < lines.min_rows_for_drift:
         return not_compared(name, found.n, lines, "")
-    beside = beside_paper(found)
+    beside = beside_paper(found, at_least=lines.min_rows_for_drift)
     drifts = {each: (ours - papers) / abs(papers) for each, (ours, papers) in beside.items()}
     return within(
         name, drifts, lines.max_drift_from_paper, {each: papers for each, (_, papers) in beside.items()}
@@ -255,11 +271,35 @@ def people_judge_kept_figures_good(
     )
 
 
-def unscored(name: str, n: int, measure: str) -> dg.AssetCheckResult:
-    """Nothing to judge passes; a measure that was not taken of anything warns."""
-    if n == 0:
-        return dg.AssetCheckResult(check_name=name, passed=True, description="no recaptions")
-    return not_evaluated(name, TURN_ON[measure].removeprefix("not evaluated: "))
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """Why nothing can be said of a score: it is turned off, nothing was sampled, or all of it is missing."""
+
+    metrics: pl.DataFrame  # `READ`
+    is_on: bool
+    measure: str
+    score: str = ""  # the column; the recaption's own where not given
+
+    def result(self, name: str, *, if_nothing: dg.AssetCheckSeverity) -> dg.AssetCheckResult:
+        """Return what a check says; `if_nothing` is the severity where figures were scored and none has a score."""
+        n = len(self.metrics)
+        if n == 0:
+            return dg.AssetCheckResult(check_name=name, passed=True, description="no recaptions")
+        if not self.is_on:
+            return not_evaluated(name, TURN_ON[self.measure].removeprefix("not evaluated: "))
+        counted = reasons(self.metrics, self.score or f"recaption_{self.measure}")
+        if not counted and self.metrics[f"recaption_{self.measure}"].null_count() == n:
+            share = f"{self.measure}_share"
+            return not_evaluated(
+                name, f"none of {n} recaptions is in the sample: raise {share} under [metrics]"
+            )
+        return dg.AssetCheckResult(
+            check_name=name,
+            passed=False,
+            severity=if_nothing,
+            description="no figure has a score to compare",
+            metadata={"missing": counted, "n_rows": n},
+        )
 
 
 def not_compared(name: str, n: int, lines: CheckSettings, why: str) -> dg.AssetCheckResult:
@@ -283,5 +323,6 @@ def within(
 
 
 def interval(name: str, found: Estimate) -> dict[str, float]:
-    """A value and its 95 % interval as metadata."""
-    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+    """A value and its 95 % interval as metadata; without ends that are none."""
+    values = {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+    return {each: value for each, value in values.items() if math.isfinite(value)}

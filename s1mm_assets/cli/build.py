@@ -58,7 +58,10 @@ def prepare() -> None:
     """
     SETTINGS.as_dict()
     metrics.score_stages(
-        SETTINGS.metrics, masked_model=MASKED_LANGUAGE_MODELS.model, clip_encoder=CLIP_ENCODERS.encoder
+        SETTINGS.metrics,
+        masked_model=MASKED_LANGUAGE_MODELS.model,
+        clip_component=CLIP_ENCODERS.component,
+        clip_encoder=CLIP_ENCODERS.encoder,
     )
     missing = RENDERERS.missing(RENDERERS.versions())
     missing += LAYOUT.missing(LAYOUT.versions(SETTINGS.pdf.detector))

@@ -14,8 +14,9 @@ import numpy as np
 import polars as pl
 
 from s1mm_assets.filtering.duplicates import (
+    COMPARED_WORDS,
     DUPLICATES,
-    as_words,
+    compared_words,
     digests_as_words,
     find_repeated,
     in_natural_order,
@@ -26,7 +27,7 @@ from s1mm_assets.tables import Duplicate, columns_of
 
 ACROSS_VERSION = "1"
 DECISIONS = "filtered_figures"
-COMPARED_COLUMNS = ("figure_id", "rejection", "sha256", "detail_hash")
+COMPARED_COLUMNS = ("figure_id", "rejection", "sha256", "detail_hash", "caption_hash")
 DAY_BITS, TIE_BITS = np.uint64(27), np.uint64(31)  # a day is written 20190131
 
 
@@ -48,7 +49,7 @@ def find_across(partitions: Sequence[DecidedPartition], *, bits: int) -> dict[st
 
     Args:
         partitions: In any order.
-        bits: The largest distance between detail hashes (of 1,024) at which figures are near duplicates.
+        bits: The largest distance between detail hashes (of 1,024) at which figures of one caption are near duplicates.
 
     Returns:
         Tables with the schema `DUPLICATES`.
@@ -145,13 +146,13 @@ def _in_order_of_preference(read: Sequence[_Read]) -> Indices:
 
 
 def _details(partitions: Sequence[DecidedPartition], slot: Indices, n: int) -> Words:
-    """Return the detail hashes of some rows, each in the slot that it has; -1 for none."""
-    details = np.empty((n, 16), dtype=np.uint64)
+    """Return what is compared of some rows, each in the slot that it has; -1 for none."""
+    details = np.empty((n, COMPARED_WORDS), dtype=np.uint64)
     start = 0
     for partition in partitions:
-        for rows in partition.kept(["detail_hash"]):
+        for rows in partition.kept(["figure_id", "detail_hash", "caption_hash"]):
             slots = slot[start : start + len(rows)]
-            details[slots[slots >= 0]] = as_words(rows["detail_hash"])[slots >= 0]
+            details[slots[slots >= 0]] = compared_words(rows)[slots >= 0]
             start += len(rows)
     return details
 

@@ -1,12 +1,14 @@
-"""Which figures show the same image: exactly (SHA-256), or nearly (the 1,024-bit hash of its DCT).
+"""Which figures show the same image: exactly (SHA-256), or nearly (the 1,024-bit hash of its DCT, and the caption).
 
 Figures are taken in an order of preference, within a partition their natural order. The first of an image is kept,
 and later ones are duplicates of it; a near duplicate is near the kept figure itself, so that chains of small
-differences do not unite what differs. The usual 64 bits are not enough: plots on the same axes share them.
-docs/adr/0003 has the evidence.
+differences do not unite what differs. The usual 64 bits are not enough: plots on the same axes share them. Nor are
+1,024 among millions of figures: near duplicates have the same caption and panel number, too. docs/adr/0003 has the
+evidence.
 """
 
 from collections.abc import Callable
+from hashlib import blake2b
 
 import numpy as np
 import polars as pl
@@ -25,6 +27,8 @@ DUPLICATES = pl.Schema(
 )
 """One row per figure that is not kept because another is; `distance` in bits of the detail hash."""
 
+COMPARED_WORDS = 18  # 16 of the detail hash, 2 of the caption hash
+
 
 def find_duplicates(survivors: pl.DataFrame, *, bits: int) -> pl.DataFrame:
     """Return the figures of a partition that show an image which another of its figures shows first.
@@ -32,8 +36,9 @@ def find_duplicates(survivors: pl.DataFrame, *, bits: int) -> pl.DataFrame:
     The answer does not depend on the order of the rows.
 
     Args:
-        survivors: shard, figure_id, sha256 (hexadecimal), detail_hash (128 bytes); none null.
-        bits: The largest distance between detail hashes (of 1,024) at which figures are near duplicates.
+        survivors: shard, figure_id, sha256 (hexadecimal), detail_hash (128 bytes), none of them null; caption_hash
+            (16 bytes; null is near no other).
+        bits: The largest distance between detail hashes (of 1,024) at which figures of one caption are near duplicates.
 
     Returns:
         A table with the schema `DUPLICATES`, in the figures' natural order.
@@ -41,12 +46,12 @@ def find_duplicates(survivors: pl.DataFrame, *, bits: int) -> pl.DataFrame:
     Raises:
         ValueError: A value is null, or a figure is there twice.
     """
-    if sum(survivors.null_count().row(0)) or survivors["figure_id"].is_duplicated().any():
+    n_null = sum(survivors.drop("caption_hash").null_count().row(0))
+    if n_null or survivors["figure_id"].is_duplicated().any():
         raise ValueError("every survivor needs an id of its own, a SHA-256 and a detail hash")
     ordered = in_natural_order(survivors)
-    details = ordered["detail_hash"]
     found = find_repeated(
-        digests_as_words(ordered["sha256"]), lambda rows: as_words(details.gather(rows)), bits=bits
+        digests_as_words(ordered["sha256"]), lambda rows: compared_words(ordered[rows]), bits=bits
     )
     return pl.DataFrame(
         {
@@ -68,7 +73,7 @@ def find_repeated(digests: Words, details_of: Callable[[Indices], Words], *, bit
 
     Args:
         digests: Shape (n, 4): the SHA-256 of each figure's image.
-        details_of: Gives the detail hashes of some rows, shape (number of rows, words).
+        details_of: Gives what tells near images, as `compared_words` does, of some rows: (number of rows, words).
         bits: The largest distance of near duplicates.
 
     Returns:
@@ -98,6 +103,42 @@ def in_natural_order(figures: pl.DataFrame) -> pl.DataFrame:
     number = {name: ordinals.struct.field(name).cast(pl.UInt64) for name in ("figure", "panel")}
     paper = ordinals.struct.field("paper").fill_null(pl.col("figure_id"))
     return figures.sort(paper, number["figure"], number["panel"], "figure_id")
+
+
+def caption_hashes(figures: pl.DataFrame) -> pl.Series:
+    """Return the hash of each figure's caption and panel number; null where the caption has no letter or digit.
+
+    Args:
+        figures: caption, figure_id.
+    """
+    letters = figures["caption"].str.to_lowercase().str.replace_all(r"[^\p{L}\p{N}]+", "")
+    panels = figures["figure_id"].str.extract(r"\.([^.]*)$")
+    hashes = [
+        _blake2b(f"{said}\0{panel}") if said else None for said, panel in zip(letters, panels, strict=True)
+    ]
+    return pl.Series("caption_hash", hashes, dtype=pl.Binary)
+
+
+def compared_words(figures: pl.DataFrame) -> Words:
+    """Detail hash and caption hash as 64-bit words, shape (n, `COMPARED_WORDS`).
+
+    Two captions lie some 64 bits apart, and equal ones none, so that one distance tells both. A figure without a
+    caption hash, as tables had none once, gets one of its id.
+
+    Args:
+        figures: figure_id, detail_hash, caption_hash.
+    """
+    captions = figures["caption_hash"]
+    if captions.null_count():
+        pairs = zip(captions, figures["figure_id"], strict=True)
+        captions = pl.Series(
+            captions.name, [_blake2b(each) if said is None else said for said, each in pairs], dtype=pl.Binary
+        )
+    return np.hstack([as_words(figures["detail_hash"]), as_words(captions, n_bytes=16)])
+
+
+def _blake2b(text: str) -> bytes:
+    return blake2b(text.encode(), digest_size=16).digest()
 
 
 def digests_as_words(sha256: pl.Series) -> Words:

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from s1mm_assets.filtering.paper_words import caption_tells_a_life, file_says_licence, file_says_logo
+from s1mm_assets.filtering.duplicates import caption_hashes
+from s1mm_assets.filtering.paper_words import (
+    caption_says_nothing,
+    caption_tells_a_life,
+    file_says_licence,
+    file_says_logo,
+    folder_says_logo,
+)
 from s1mm_assets.filtering.settings import FilterSettings
 from s1mm_assets.filtering.text_look import licence_words, publisher_words, table_score_of_text
 from s1mm_assets.tables import Decision, FigureText, Rejection, schema_of
@@ -31,7 +38,7 @@ TEXT_COLUMNS = ("figure_id", "lines")
 DECIDED_COLUMNS = (*RULE_COLUMNS, "paper_id", "source_size_bytes", "evidence")
 """What a decision reads of figure_candidates/figures: the rules' columns, and what it hands on."""
 
-SURVIVOR_COLUMNS = ("shard", "figure_id", "sha256", "detail_hash")
+SURVIVOR_COLUMNS = ("shard", "figure_id", "sha256", "detail_hash", "caption_hash")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,9 @@ def rules(settings: FilterSettings) -> list[Rule]:
     """Return the rules in order: the first that holds is recorded."""
     is_photograph = pl.col("tone_bits") > settings.max_tone_bits
     reads_as_table = pl.col("table_text_score") > settings.max_table_text_score
+    is_mute_or_small = _is_mute_or_small(settings)
+    looks_like_letters = pl.col("logo_score") > settings.max_named_logo_score
+    looks_like_badge = pl.col("badge_score") > settings.max_named_badge_score
     looks_ruled = pl.col("table_score") > settings.max_table_score_with_text
     return [
         below(Rejection.FILE_TOO_SMALL, "image_size_bytes", settings.min_image_size_bytes),
@@ -79,14 +89,34 @@ def rules(settings: FilterSettings) -> list[Rule]:
         ),
         above(Rejection.MACHINE_CODE, "code_share", settings.max_code_share),
         above(Rejection.LICENCE_BADGE, "badge_score", settings.max_badge_score),
-        attested(Rejection.LICENCE_BADGE, "licence_in_file_name", where=~is_photograph),
+        attested(
+            Rejection.LICENCE_BADGE,
+            "licence_in_file_name",
+            where=~is_photograph & (looks_like_badge | is_mute_or_small),
+        ),
         attested(Rejection.LICENCE_BADGE, "licence_in_text", where=~is_photograph),
         attested(Rejection.LOGO, "publisher_in_text", where=~is_photograph),
-        above(Rejection.LOGO, "logo_score", settings.max_logo_score),
-        attested(Rejection.LOGO, "logo_in_file_name", where=~is_photograph),
+        Rule(
+            Rejection.LOGO,
+            (pl.col("logo_score") > settings.max_logo_score) & (caption_says_nothing() | folder_says_logo()),
+            "logo_score",
+            settings.max_logo_score,
+        ),
+        attested(
+            Rejection.LOGO,
+            "logo_in_file_name",
+            where=~is_photograph & (looks_like_letters | is_mute_or_small),
+        ),
         attested(Rejection.PORTRAIT, "life_in_caption", where=is_photograph & _is_portrait_shaped()),
         below(Rejection.CAPTION_MISSING, "caption_length_chars", 1),
     ]
+
+
+def _is_mute_or_small(settings: FilterSettings) -> pl.Expr:
+    """No caption, or few pixels: what an emblem has and a plot has not."""
+    return caption_says_nothing() | (
+        pl.max_horizontal("width_px", "height_px") <= settings.max_emblem_side_px
+    )
 
 
 def _is_portrait_shaped() -> pl.Expr:
@@ -109,7 +139,8 @@ def survivors(
         texts: `TEXT_COLUMNS` of figures whose text was read, none or some of them; None is none.
     """
     judged = _judge(figures, measures, texts, rules(settings))
-    return judged.filter(pl.col("rejection").is_null()).select(SURVIVOR_COLUMNS)
+    kept = judged.filter(pl.col("rejection").is_null())
+    return kept.with_columns(caption_hashes(kept)).select(SURVIVOR_COLUMNS)
 
 
 def decide(
@@ -155,6 +186,7 @@ def decide(
         measured_value=pl.when(is_duplicate).then("distance").otherwise("measured_value"),
         threshold=pl.when(near).then(bits).when(~is_duplicate).then("threshold"),
         duplicate_of=pl.when(is_duplicate).then("duplicate_of"),
+        caption_hash=caption_hashes(joined),
     ).match_to_schema(schema_of(Decision))
 
 

@@ -16,17 +16,25 @@ class FilterSettings:
     min_ink_share: float = 0.001
     """Share of pixels that differ from the background. The emptiest real plot seen has 0.012."""
     max_table_score: float = 0.75
-    """What looks more like a typeset table is one. The highest of 600 figures of real papers has 0.66."""
-    max_table_score_with_text: float = 0.4
-    """Likewise, of images whose text stands as a table's cells do (`max_table_text_score`)."""
+    """What looks more like a typeset table is one."""
+    max_table_score_with_text: float = 0.5
+    """Likewise, of images whose text stands as a table's cells do (`max_table_text_score`). Without rules no image
+    scores more than 0.5: alignments of sequences and numbered listings stand in columns too."""
     max_table_text_score: float = 0.7
     """Text whose boxes score higher stands in rows and columns. Read only where text is read at all."""
     max_code_share: float = 0.5
     """Share of the content that a QR or bar code covers: a figure may contain one, but not be one."""
     max_badge_score: float = 0.8
-    """Correlation with the Creative Commons button. The highest of those figures has 0.66."""
+    """Correlation with the Creative Commons button."""
+    max_named_badge_score: float = 0.4
+    """Likewise, of an image whose file is named after a licence."""
     max_logo_score: float = 0.09
-    """Share of the picture that one line of large letters takes. The highest of those figures has 0.06."""
+    """Share of the picture that one line of large letters takes, where no caption says what it is or the file lies in a
+    folder of logos: stimuli and samples of fonts have large letters too, so that the looks do not decide alone."""
+    max_named_logo_score: float = 0.03
+    """Likewise, of an image whose file is named a logo, whatever its caption."""
+    max_emblem_side_px: int = 200
+    """An image no side of which is longer needs only the name of its file to be a logo or a licence badge."""
     max_tone_bits: float = 3.8
     """Entropy of grey levels above which a picture is a photograph: a portrait, if its caption tells a life."""
     near_duplicate_bits: int = 32

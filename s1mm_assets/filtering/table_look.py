@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops
 
-ANALYSED_WIDTH_PX = 1200
+ANALYSED_SIZE_PX = (1200, 3600)  # width and height: larger images are reduced to fit
 MIN_TEXT_ROWS = 3
-MIN_RULES = 2
+MIN_RULES = 2  # one of them between rows: a listing too has one above and one below
 MIN_RULES_OF_ROWS = 4  # fewer part a head from a body
 SHORT_SPAN = 0.3  # rules of equal ends may be this short: beside or below them stands a caption
 RULE_SPAN = 0.7  # share of the content's width or height that a ruling line covers
@@ -24,6 +24,8 @@ MIN_ROW_COVER = (
     0.37  # share of the height that rows of text take; tick labels and annotated cells stand further apart
 )
 MIN_COLUMN_COVER = 0.2  # share of the width that columns of text take; tick labels of panels take a tenth
+MAX_ROOM = 2.5  # height of ruled cells over that of their text: the boxes of a block diagram have more room
+MAX_ROOM_OF_FEW, FEW_CELLS = 1.6, 20  # and fewer than so many cells are boxes sooner
 MAX_COLOURED_INK = 0.25  # links and references in a table are coloured; curves are more so
 MAX_INK_SHARE = 0.5  # more is a photograph or a heat map
 DARK, LIGHT = 160, 225  # grey levels: text is darker than the one, the ground lighter than the other
@@ -54,8 +56,9 @@ def table_score(image: Image.Image) -> float:
     """Return how much an RGB image looks like a typeset table: 0 (not at all) to 1.
 
     The score is the share of ink that lies in rows of text, times the share of those rows that fill at
-    least two columns; halved where fewer than two ruling lines cross the content. Where rules part the rows, a row
-    is what lies between two of them, as its cells may have several lines.
+    least two columns; halved where fewer than two ruling lines cross the content or none does between rows; 0 where
+    the ruled cells have the room of a diagram's boxes. Where rules part the rows, a row is what lies between two of
+    them, as its cells may have several lines.
     """
     content = _content(image)
     if content is None:
@@ -63,23 +66,27 @@ def table_score(image: Image.Image) -> float:
     rows_ruled, columns_ruled = _ruled(content), content.mean(axis=0) >= RULE_SPAN
     text = content & ~_widened(rows_ruled)[:, None] & ~_widened(columns_ruled)[None, :]
     n_ink = int(text.sum())
+    between = [run for run in runs_of(~_widened(rows_ruled)) if text[run.start : run.stop].any()]
+    if _are_boxes(text, between, runs_of(~_widened(columns_ruled))):
+        return 0.0
     lines = _text_rows(text)
     if len(lines) < MIN_TEXT_ROWS or sum(line.length for line in lines) < MIN_ROW_COVER * text.shape[0]:
         return 0.0
     share_in_rows = sum(int(text[line.start : line.stop].sum()) for line in lines) / n_ink
     in_columns = _share_of_rows_in_columns(text, lines, lines)
-    between = [run for run in runs_of(~_widened(rows_ruled)) if text[run.start : run.stop].any()]
     if len(runs_of(rows_ruled)) >= MIN_RULES_OF_ROWS:
         in_columns = max(in_columns, _share_of_rows_in_columns(text, lines, between))
-    ruled = 1.0 if len(runs_of(rows_ruled)) >= MIN_RULES else UNRULED_WEIGHT
+    is_ruled = len(runs_of(rows_ruled)) >= MIN_RULES and len(between) >= 2
+    ruled = 1.0 if is_ruled else UNRULED_WEIGHT
     return round(share_in_rows * in_columns * ruled, 4)
 
 
 def _content(image: Image.Image) -> Bits | None:
     """The dark pixels of a light, colourless image, cropped to their bounding box; None where it is not so."""
-    if image.width > ANALYSED_WIDTH_PX:
-        height = max(1, round(image.height * ANALYSED_WIDTH_PX / image.width))
-        image = image.resize((ANALYSED_WIDTH_PX, height), Image.Resampling.BOX)
+    scale = min(limit / side for limit, side in zip(ANALYSED_SIZE_PX, image.size, strict=True))
+    if scale < 1:
+        width, height = (max(1, round(side * scale)) for side in image.size)
+        image = image.resize((width, height), Image.Resampling.BOX)
     red, green, blue = image.split()
     brightest = np.asarray(ImageChops.lighter(ImageChops.lighter(red, green), blue))
     darkest = np.asarray(ImageChops.darker(ImageChops.darker(red, green), blue))
@@ -100,7 +107,7 @@ def _ruled(content: Bits) -> Bits:
     candidates = np.flatnonzero((content.mean(axis=1) >= SHORT_SPAN) & ~is_long)
     ends: dict[tuple[int, int], list[int]] = {}
     for row in candidates.tolist():
-        longest = max(runs_of(content[row]), key=lambda run: run.length)
+        longest = _longest_run(content[row])
         if longest.length >= SHORT_SPAN * width:
             ends.setdefault((round(longest.start / 3), round(longest.stop / 3)), []).append(row)
     for rows in ends.values():
@@ -109,6 +116,25 @@ def _ruled(content: Bits) -> Bits:
         if len(runs_of(lines)) >= 3:
             is_long |= lines
     return is_long
+
+
+def _are_boxes(text: Bits, rows: list[Run], columns: list[Run]) -> bool:
+    """Whether what is ruled both ways has much room around its text, as the boxes of a diagram that touch have."""
+    inked = [column for column in columns if text[:, column.start : column.stop].any()]
+    if len(rows) < 2 or len(inked) < 2:
+        return False
+    inks = [np.flatnonzero(text[row.start : row.stop].any(axis=1)) for row in rows]
+    room = float(
+        np.median([row.length / (ink[-1] - ink[0] + 1) for row, ink in zip(rows, inks, strict=True)])
+    )
+    return room > (MAX_ROOM_OF_FEW if len(rows) * len(inked) < FEW_CELLS else MAX_ROOM)
+
+
+def _longest_run(mask: Bits) -> Run:
+    """The first of the longest stretches where the mask is true; it is true somewhere."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], mask, [False])).astype(np.int8))).reshape(-1, 2)
+    start, stop = edges[np.argmax(edges[:, 1] - edges[:, 0])]
+    return Run(int(start), int(stop))
 
 
 def _widened(mask: Bits) -> Bits:

@@ -15,21 +15,27 @@ MIN_CONFIDENCE = 0.5
 MIN_ROWS = 3
 MIN_CELLS = 8
 MAX_BADGE_WORDS = 20
-MAX_LOGO_WORDS = 5
+MAX_LOGO_LINES = 3
+MIN_SHARE_NAMED = 0.7  # of the letters and digits: what is named is nearly all that is written
 
 TextLines = Sequence[Mapping[str, Any]]
 Floats = NDArray[np.float64]
 
+_CLAUSES = r"(?:\W*\b(?:nc|nd|sa)\b)"
 _LICENCE = re.compile(
-    r"\bcc[\s(:-]*(?:by|zero|0)\b|\bcreative\s*commons\b|^\W*(?:cc\W+)?by(?:\W*(?:nc|nd|sa))*\W*$"
-    r"|\bpublic\s+domain\b",
+    rf"\bcc\W{{0,3}}by\b{_CLAUSES}*|\bcc[\s-]*(?:zero\b|0\b(?![.,]\d))|\bcreative\s*commons\b|\bpublic\s+domain\b"
+    rf"|\bby{_CLAUSES}+",
+    re.IGNORECASE,
+)
+_LICENCE_FILLER = re.compile(
+    r"\b(?:cc|by|attribution|non\W?commercial|no\W?deriv\w*|share\W?alike|licen[cs]ed?|international"
+    r"|this work is|under|some|rights|reserved|[1-4]\.[05])\b",
     re.IGNORECASE,
 )
 _TICK = re.compile(r"[-+]?\d{2,}(?:\.\d+)?%?|0|0\.\d+|\d%")
 _PUBLISHER = re.compile(
     r"check\s*for\s*updates|open\s*access|\bcrossmark\b|\borcid\b|\belsevier\b|\bspringer(?:\s*nature)?\b|\bmdpi\b"
-    r"|\bwiley\b|\bfrontiers\s+in\b|nature\s*communications|\bpnas\b|\belife\b|\barxiv\b|\bbiorxiv\b"
-    r"|\bieee\b|taylor\s*&\s*francis|\biop\s*publishing\b|\boxford\b",
+    r"|\bwiley\b|nature\s*communications|\bpnas\b|\belife\b|taylor\s*&\s*francis|\biop\s*publishing\b",
     re.IGNORECASE,
 )
 
@@ -90,17 +96,30 @@ def _columns(boxes: Floats, row_of: NDArray[np.int64], width_px: float) -> NDArr
 
 
 def licence_words(lines: TextLines) -> bool:
-    """Whether the few words that are written name a Creative Commons licence, and nothing else stands there."""
+    """Whether the few words that are written name a Creative Commons licence, and hardly anything else stands there."""
     words = _words(lines)
-    has_ticks = any(_TICK.fullmatch(word) for word in words)  # a chart of licences has an axis
-    few = 0 < len(words) <= MAX_BADGE_WORDS
-    return few and not has_ticks and _LICENCE.search(" ".join(words)) is not None
+    if not 0 < len(words) <= MAX_BADGE_WORDS or any(_TICK.fullmatch(word) for word in words):
+        return False  # a chart of licences has an axis
+    written = " ".join(words)
+    rest, n_named = _LICENCE.subn(" ", written)
+    return n_named > 0 and _share_gone(written, _LICENCE_FILLER.sub(" ", rest)) >= MIN_SHARE_NAMED
 
 
 def publisher_words(lines: TextLines) -> bool:
-    """Whether the few words that are written are a publisher's or a registry's own."""
-    words = _words(lines)
-    return 0 < len(words) <= MAX_LOGO_WORDS and _PUBLISHER.search(" ".join(words)) is not None
+    """Whether hardly more is written than one publisher's or registry's own words: several are somebody's data."""
+    sure = [line["text"] for line in lines if line["confidence"] >= MIN_CONFIDENCE]
+    if not 0 < len(sure) <= MAX_LOGO_LINES:
+        return False
+    written = " ".join(sure)
+    rest, n_named = _PUBLISHER.subn(" ", written)
+    has_number = any(letter.isdigit() for letter in written)
+    return n_named == 1 and not has_number and _share_gone(written, rest) >= MIN_SHARE_NAMED
+
+
+def _share_gone(written: str, rest: str) -> float:
+    """The share of letters and digits that the rest has no more."""
+    n_written = sum(letter.isalnum() for letter in written)
+    return 1 - sum(letter.isalnum() for letter in rest) / n_written if n_written else 0.0
 
 
 def _words(lines: TextLines) -> list[str]:

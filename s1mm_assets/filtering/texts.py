@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from s1mm_assets.filtering.measures import ImageTooLargeError, open_rgb
-from s1mm_assets.sampling import is_sampled
+from s1mm_assets.sampling import END, is_sampled, sample
 from s1mm_assets.stages import Failed, MapItems, ShardReader, ShardWriter, Stage
 from s1mm_assets.tables import FigureText, Rejection, frame_of
 
@@ -41,6 +41,8 @@ class TextSettings:
         """Refuse what cannot be meant."""
         if not 0 <= self.sample_share <= 1 or not 0 <= self.min_confidence <= 1:
             raise ValueError("sample_share and min_confidence lie in 0 to 1")
+        if not 0 <= self.seed < END:
+            raise ValueError("seed must be a whole number from 0, below 2^64")
         if self.max_side_px < 32:
             raise ValueError("max_side_px must be at least 32")
 
@@ -109,16 +111,17 @@ def texts_stage(
         tables={"texts": FigureText},
         make=make,
         reads={FIGURES: {"figures": ("figure_id", "image", "rejection")}} if settings.sample_share else {},
-        settings={
-            "sample_share": settings.sample_share,
-            "seed": settings.seed,
-            "max_side_px": settings.max_side_px,
-            "min_confidence": settings.min_confidence,
-        }
-        if settings.sample_share
-        else {"sample_share": 0},
+        settings=shaping(settings),
         environment=environment,
     )
+
+
+def shaping(settings: TextSettings) -> dict[str, float]:
+    """Return the settings that shape the data: of no sample its share alone, of all images no seed."""
+    if not settings.sample_share:
+        return {"sample_share": 0}
+    closeness = {"max_side_px": settings.max_side_px, "min_confidence": settings.min_confidence}
+    return {**sample(settings.sample_share, settings.seed), **closeness}
 
 
 def _jobs(shard: ShardReader, settings: TextSettings, names: deque[str]) -> Iterator[tuple[str, bytes]]:

@@ -64,8 +64,8 @@ def choose(decisions: pl.DataFrame, *, n_kept: int, n_rejected: int, seed: int) 
     """Return the ids of the figures to show: the same ones in whatever order the decisions come.
 
     Kept figures are drawn with equal chances. Of the rejected ones every reason gets as many as any other, as far
-    as it has them, so that a rare reason is judged too. A figure's draw is that of `sampling.is_sampled`: with
-    the same seed, the figures shown are among those that the costly scores are measured of, if any are.
+    as it has them, so that a rare reason is judged too. The draw has nothing to do with that of costly measures:
+    figures whose text was read pass other filters than the rest.
 
     Args:
         decisions: `figure_id` and `rejection`, null where the figure is kept.
@@ -73,9 +73,9 @@ def choose(decisions: pl.DataFrame, *, n_kept: int, n_rejected: int, seed: int) 
         n_rejected: How many rejected ones at most.
         seed: Another one draws another sample.
     """
-    ordered = decisions.select("figure_id", "rejection", draw=draws(decisions["figure_id"], seed)).sort(
-        "draw", "figure_id"
-    )
+    ordered = decisions.select(
+        "figure_id", "rejection", draw=draws(decisions["figure_id"], seed, "gallery")
+    ).sort("draw", "figure_id")
     kept = ordered.filter(pl.col("rejection").is_null()).head(n_kept)
     # each reason's first, then each reason's second, and so on: an equal share for all
     rejected = ordered.filter(pl.col("rejection").is_not_null()).with_columns(

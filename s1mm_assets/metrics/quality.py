@@ -1,5 +1,6 @@
 """One partition's measurements in numbers: for the Dagster UI, for the checks, and beside the paper's."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -11,7 +12,6 @@ from s1mm_assets.metrics.statistics import (
     Spread,
     Uplift,
     auc,
-    paired,
     shift,
     spread,
     uplift,
@@ -25,7 +25,7 @@ READ = (
     *("caption_whole_clip_score", "recaption_whole_clip_score"),
     *("caption_shuffled_clip_score", "recaption_shuffled_clip_score"),
     *("caption_clip_tokens", "recaption_clip_tokens"),
-    *("caption_language", "recaption_language", "subject"),
+    *("caption_language", "recaption_language", "subject", "missing_scores"),
 )
 """The columns of quality_metrics/metrics that `quality` reads."""
 
@@ -68,21 +68,16 @@ class Quality:
     means: Mapping[str, float]  # of what drifts from year to year
 
 
-def quality(metrics: pl.DataFrame, *, seed: int) -> Quality:
+def quality(metrics: pl.DataFrame) -> Quality:
     """Return what the measurements of one partition say.
 
     Args:
         metrics: `READ` of quality_metrics/metrics.
-        seed: Of the bootstrap.
     """
     lengths = {text: spread(metrics[f"{text}_length_chars"]) for text in ("caption", "recaption")}
     read = metrics.filter(pl.col("n_claims_in_image").is_not_null())
     tokens = metrics["recaption_clip_tokens"].drop_nulls()
-    perplexities = [metrics[f"{text}_pseudo_perplexity"] for text in ("caption", "recaption")]
-    scores, whole = (
-        [metrics[f"{text}_{name}"] for text in ("caption", "recaption")]
-        for name in ("clip_score", "whole_clip_score")
-    )
+    perplexities = both(metrics, "caption_pseudo_perplexity", "recaption_pseudo_perplexity")
     return Quality(
         n=len(metrics),
         caption_length=lengths["caption"],
@@ -94,15 +89,26 @@ def quality(metrics: pl.DataFrame, *, seed: int) -> Quality:
         flags=counts(metrics["flags"].explode(empty_as_null=False)),
         languages=counts(metrics["recaption_language"].fill_null("?")),
         subjects=counts(metrics["subject"].fill_null("not known")),
-        perplexity_shift=shift(*perplexities, seed=seed),
-        n_perplexity=len(paired(*perplexities)[0]),
-        clip=uplift(*scores, seed=seed),
-        whole_clip=uplift(*whole, seed=seed),
-        caption_auc=auc(metrics["caption_clip_score"], metrics["caption_shuffled_clip_score"]),
-        recaption_auc=auc(metrics["recaption_clip_score"], metrics["recaption_shuffled_clip_score"]),
+        perplexity_shift=shift(perplexities),
+        n_perplexity=len(perplexities.drop_nulls()),
+        clip=uplift(both(metrics, "caption_clip_score", "recaption_clip_score")),
+        whole_clip=uplift(both(metrics, "caption_whole_clip_score", "recaption_whole_clip_score")),
+        caption_auc=auc(both(metrics, "caption_shuffled_clip_score", "caption_clip_score")),
+        recaption_auc=auc(both(metrics, "recaption_shuffled_clip_score", "recaption_clip_score")),
         share_seen_whole=ratio((tokens <= CLIP_TOKENS).sum(), len(tokens)),
         means=means(metrics),
     )
+
+
+def both(metrics: pl.DataFrame, caption: str, recaption: str) -> pl.DataFrame:
+    """Return two scores that are compared, with the paper of each figure."""
+    return metrics.select("paper_id", caption=pl.col(caption), recaption=pl.col(recaption))
+
+
+def reasons(metrics: pl.DataFrame, score: str) -> dict[str, int]:
+    """Return why a score is missing, counted, of the figures that were in its sample."""
+    missing = metrics["missing_scores"].drop_nulls().explode(empty_as_null=False).struct.unnest()
+    return counts(missing.filter(pl.col("score") == score)["reason"])
 
 
 def ratio(part: float | Decimal, whole: float | Decimal) -> float | None:
@@ -116,29 +122,30 @@ def counts(values: pl.Series) -> dict[str, int]:
     return dict(found.iter_rows())
 
 
-def means(metrics: pl.DataFrame) -> dict[str, float]:
-    """Return the means that are compared between years; without those that nothing is known of."""
-    known = {
-        "caption_length_chars": metrics["caption_length_chars"].mean(),
-        "recaption_length_chars": metrics["recaption_length_chars"].mean(),
-        "grounding": ratio(metrics["n_grounded_claims"].sum(), metrics["n_claims"].sum()),
-        "caption_clip_score": metrics["caption_clip_score"].mean(),
-        "recaption_clip_score": metrics["recaption_clip_score"].mean(),
-        "log10_caption_pseudo_perplexity": metrics["caption_pseudo_perplexity"].log(10).mean(),
-        "log10_recaption_pseudo_perplexity": metrics["recaption_pseudo_perplexity"].log(10).mean(),
+def means(metrics: pl.DataFrame, *, at_least: int = 1) -> dict[str, float]:
+    """Return the means that are compared between years; only those of so many known values."""
+    with_claims = metrics.filter(pl.col("n_claims") > 0)
+    values = {
+        **{name: metrics[name] for name in ("caption_length_chars", "recaption_length_chars")},
+        "grounding": with_claims["n_grounded_claims"] / with_claims["n_claims"].mean(),
+        **{name: metrics[name] for name in ("caption_clip_score", "recaption_clip_score")},
+        "log10_caption_pseudo_perplexity": metrics["caption_pseudo_perplexity"].log(10),
+        "log10_recaption_pseudo_perplexity": metrics["recaption_pseudo_perplexity"].log(10),
     }
-    return {name: float(value) for name, value in known.items() if value is not None}  # type: ignore[arg-type]
+    known = {name: each.drop_nulls() for name, each in values.items()}
+    return {name: float(each.mean()) for name, each in known.items() if len(each) >= at_least}  # type: ignore[arg-type]
 
 
-def beside_paper(found: Quality) -> dict[str, tuple[float, float]]:
-    """Return, by name, what was found and what the paper reports; without what was not evaluated."""
+def beside_paper(found: Quality, *, at_least: int = 1) -> dict[str, tuple[float, float]]:
+    """Return, by name, what was found and what the paper reports; without what is known of too few figures."""
+    clip = found.clip if found.clip and found.clip.n >= at_least else None
     ours: dict[str, float | None] = {
         "caption_length_chars": found.caption_length.mean if found.caption_length else None,
         "recaption_length_chars": found.recaption_length.mean if found.recaption_length else None,
         "expansion": found.expansion,
         "recaption_length_variation": found.recaption_length.variation if found.recaption_length else None,
-        "clip_uplift": found.clip.mean.value if found.clip else None,
-        "clip_variance_change": found.clip.variance.value if found.clip and found.clip.variance else None,
+        "clip_uplift": clip.mean.value if clip else None,
+        "clip_variance_change": clip.variance.value if clip and clip.variance else None,
     }
     return {name: (value, PAPER[name]) for name, value in ours.items() if value is not None}
 
@@ -168,7 +175,7 @@ def numbers(found: Quality) -> dict[str, float | str]:
         "clip_score/share_of_recaptions_seen_whole": found.share_seen_whole,
         **{f"{name}/mean": value for name, value in found.means.items() if name.endswith("clip_score")},
     }
-    return {name: value for name, value in values.items() if value is not None}
+    return {name: value for name, value in values.items() if value is not None and math.isfinite(value)}
 
 
 def _spread(name: str, found: Spread | None) -> dict[str, float | None]:

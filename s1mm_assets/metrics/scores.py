@@ -11,12 +11,14 @@ import polars as pl
 from s1mm_assets.metrics.clip_score import ClipScores, ImageTextEncoder, Pair, clip_scores
 from s1mm_assets.metrics.pseudo_perplexity import MaskedModel, PseudoPerplexity, pseudo_perplexities
 from s1mm_assets.metrics.settings import MetricSettings
-from s1mm_assets.sampling import is_sampled
+from s1mm_assets.sampling import is_sampled, sample
 from s1mm_assets.stages import ShardReader, ShardWriter, Stage
 from s1mm_assets.tables import PairScore, TextScore, frame_of
 
 PERPLEXITY_VERSION = CLIP_VERSION = "1"
-DIGITS = 6  # significant ones that are kept: what other threads or batches change in a sum lies beyond them
+DIGITS = (
+    5  # significant ones that are kept: what another machine's sums change lies beyond nearly all of them
+)
 BATCH_FIGURES = 128  # several papers: within a batch texts are dealt to other papers' images
 BATCH_BYTES = 64 * 2**20
 PERPLEXITIES, CLIP_SCORES = "pseudo_perplexities", "clip_scores"  # assets; their models go by the same names
@@ -27,6 +29,7 @@ def score_stages(
     settings: MetricSettings,
     *,
     masked_model: Callable[[str, str | None], MaskedModel],
+    clip_component: Callable[[str, str, str], str],
     clip_encoder: Callable[[str, str, str], ImageTextEncoder],
 ) -> list[Stage]:
     """Return the stages that the settings ask for.
@@ -34,15 +37,16 @@ def score_stages(
     Args:
         settings: What is measured, and by which models.
         masked_model: Gives a masked language model by name and revision.
-        clip_encoder: Gives a CLIP model by name, weights and revision.
+        clip_component: Says which CLIP model, and with what, that name, weights and revision name.
+        clip_encoder: Loads it.
     """
     stages = []
     if settings.pseudo_perplexity:
         revision = settings.masked_language_model_revision or None
         stages.append(perplexity_stage(masked_model(settings.masked_language_model, revision), settings))
     if settings.clip_score:
-        encoder = clip_encoder(settings.clip_model, settings.clip_weights, settings.clip_revision)
-        stages.append(clip_stage(encoder, settings))
+        named = (settings.clip_model, settings.clip_weights, settings.clip_revision)
+        stages.append(clip_stage(lambda: clip_encoder(*named), settings, component=clip_component(*named)))
     return stages
 
 
@@ -69,17 +73,23 @@ def perplexity_stage(model: MaskedModel, settings: MetricSettings) -> Stage:
         tables={"scores": TextScore},
         make=make,
         reads=_reads(),
-        settings={"share": settings.pseudo_perplexity_share, "seed": settings.seed},
+        settings=sample(settings.pseudo_perplexity_share, settings.seed),
         environment={PERPLEXITIES: model.component},
     )
 
 
-def clip_stage(encoder: ImageTextEncoder, settings: MetricSettings) -> Stage:
-    """Return the stage that scores captions and recaptions against their images."""
+def clip_stage(load: Callable[[], ImageTextEncoder], settings: MetricSettings, *, component: str) -> Stage:
+    """Return the stage that scores captions and recaptions against their images.
+
+    Args:
+        load: Gives the model; called where a shard has to be made.
+        settings: What is measured.
+        component: What the model says of itself, known before it is loaded.
+    """
 
     def make(shard: ShardReader, writer: ShardWriter) -> None:
         batches = _pairs(shard, settings.clip_score_share, settings.seed)
-        for scores in clip_scores(batches, encoder, seed=settings.seed):
+        for scores in clip_scores(batches, load(), seed=settings.seed):
             writer.write("scores", frame_of(PairScore, [pair_score(each) for each in scores]))
             writer.used(CLIP_SCORES)
 
@@ -90,7 +100,7 @@ def clip_stage(encoder: ImageTextEncoder, settings: MetricSettings) -> Stage:
         make=make,
         reads=_reads("image"),
         settings={"share": settings.clip_score_share, "seed": settings.seed},
-        environment={CLIP_SCORES: encoder.component},
+        environment={CLIP_SCORES: component},
     )
 
 

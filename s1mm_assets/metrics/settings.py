@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from s1mm_assets.sampling import END
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricSettings:
@@ -26,10 +28,12 @@ class MetricSettings:
     clip_score_share: float = 1.0
     """Share of the figures, drawn by their ids."""
     seed: int = 0
-    """Of the samples, the shuffled pairs and the bootstrap."""
+    """Of the samples and of the shuffled pairs."""
 
     def __post_init__(self) -> None:
         """Refuse shares that are none."""
+        if not 0 <= self.seed < END:
+            raise ValueError("seed must be a whole number from 0, below 2^64")
         for name in ("pseudo_perplexity_share", "clip_score_share"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(

@@ -1,5 +1,6 @@
 """What the scores of many figures say together: spread, uplift with its interval, shift, and the probe's AUC."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -8,14 +9,16 @@ import polars as pl
 from numpy.typing import NDArray
 
 N_RESAMPLES = 1_000
+SEED = 0  # of the resamples: the same figures have the same interval on every run
 INTERVAL = (2.5, 97.5)  # percent: 95 % of the resamples lie between
+MIN_PAPERS = 10  # fewer say nothing of how other papers would be: the interval is without ends
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A value and its 95 % interval."""
+    """A value and its 95 % interval, without ends where there are too few papers to tell."""
 
     value: float
     low: float
@@ -51,45 +54,62 @@ def spread(values: pl.Series) -> Spread | None:
     return Spread(known.size, float(known.mean()), float(known.std())) if known.size else None
 
 
-def paired(captions: pl.Series, recaptions: pl.Series) -> tuple[Floats, Floats]:
-    """Return the values of both columns where neither is null: shape (n,) each."""
-    both = pl.DataFrame({"caption": captions, "recaption": recaptions}).cast(pl.Float64).drop_nulls()
-    return both["caption"].to_numpy(), both["recaption"].to_numpy()
-
-
-def uplift(captions: pl.Series, recaptions: pl.Series, *, seed: int) -> Uplift | None:
+def uplift(scores: pl.DataFrame) -> Uplift | None:
     """Compare the scores of captions and recaptions, over the figures that have both.
 
-    Figures are drawn again in pairs, so that what both texts owe to their image counts once.
+    Papers are drawn again with all their figures, since figures of one paper are alike, and in pairs, so that
+    what both texts owe to their image counts once.
+
+    Args:
+        scores: paper_id, caption, recaption.
 
     Returns:
         None without a pair, or where the captions' mean is 0.
 
     Source:
-        Paper, "CLIP Score": mean +18.21 %, variance -27.77 %. Efron 1979 for the interval.
+        Paper, "CLIP Score": mean +18.21 %, variance -27.77 %. Efron 1979 for the interval; clusters as units after
+        Field and Welsh 2007, "Bootstrapping clustered data".
     """
-    before, after = paired(captions, recaptions)
+    pairs = _pairs(scores)
+    before, after = (pairs[name].to_numpy() for name in ("caption", "recaption"))
     if not before.size or not before.mean():
         return None
-    sums = np.stack([before, after, before**2, after**2])
-    drawn = bootstrap(lambda weights: _changes(sums @ weights / before.size), before.size, seed)
-    mean, variance = _changes(sums.mean(axis=1))
+    rows = np.stack([before, after, before**2, after**2, np.ones(before.size)])
+    of_papers = _by_paper(rows, pairs)
+    drawn = bootstrap(lambda weights: _changes(of_papers @ weights), of_papers.shape[1])
+    mean, variance = _changes(rows.sum(axis=1))
+    has_variance = bool(before.min() < before.max())
     return Uplift(
         n=before.size,
-        mean=_estimate(mean, drawn[:, 0]),
-        variance=_estimate(variance, drawn[:, 1]) if before.std() else None,
+        mean=_estimate(mean, drawn[:, 0], of_papers.shape[1]),
+        variance=_estimate(variance, drawn[:, 1], of_papers.shape[1]) if has_variance else None,
     )
 
 
-def _changes(moments: Floats) -> Floats:
-    """Return the changes of mean and variance, from the means of both scores and of their squares."""
-    before, after, before_squared, after_squared = moments
+def _pairs(scores: pl.DataFrame) -> pl.DataFrame:
+    """The figures that have both scores, and the number of each one's paper from 0."""
+    both = scores.select("paper_id", pl.col("caption", "recaption").cast(pl.Float64)).drop_nulls()
+    return both.with_columns(paper=pl.col("paper_id").rank("dense") - 1)
+
+
+def _by_paper(rows: Floats, pairs: pl.DataFrame) -> Floats:
+    """Sum rows of shape (k, figures) to shape (k, papers)."""
+    papers = pairs["paper"].to_numpy()
+    return np.stack([np.bincount(papers, row) for row in rows])
+
+
+def _changes(sums: Floats) -> Floats:
+    """Return the changes of mean and variance, from the sums of both scores, of their squares, and of figures."""
+    before, after, before_squared, after_squared = sums[:4] / sums[4]
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.array([after / before - 1, (after_squared - after**2) / (before_squared - before**2) - 1])
 
 
-def shift(captions: pl.Series, recaptions: pl.Series, *, seed: int) -> Estimate | None:
+def shift(perplexities: pl.DataFrame) -> Estimate | None:
     """Return the mean difference of log10 pseudo-perplexity, recaption less caption: below 0 is more fluent.
+
+    Args:
+        perplexities: paper_id, caption, recaption.
 
     Returns:
         None without a figure that has both.
@@ -97,33 +117,44 @@ def shift(captions: pl.Series, recaptions: pl.Series, *, seed: int) -> Estimate 
     Source:
         Paper, Figure 5, which shows the shift without a number.
     """
-    before, after = paired(captions, recaptions)
-    if not before.size:
+    pairs = _pairs(perplexities)
+    if pairs.is_empty():
         return None
-    differences = np.log10(after) - np.log10(before)
-    drawn = bootstrap(lambda weights: differences @ weights / differences.size, differences.size, seed)
-    return _estimate(float(differences.mean()), drawn)
+    before, after = (pairs[name].to_numpy() for name in ("caption", "recaption"))
+    rows = np.stack([np.log10(after) - np.log10(before), np.ones(before.size)])
+    of_papers = _by_paper(rows, pairs)
+
+    def mean(weights: Floats) -> float:
+        total, n = of_papers @ weights
+        return float(total / n)
+
+    drawn = bootstrap(mean, of_papers.shape[1])
+    return _estimate(float(rows[0].mean()), drawn, of_papers.shape[1])
 
 
-def auc(true: pl.Series, shuffled: pl.Series) -> Estimate | None:
+def auc(scores: pl.DataFrame) -> Estimate | None:
     """Return how often a figure's own text scores higher than another figure's text does, ties counting half.
 
     0.5 is chance: scores that do not tell true pairs from shuffled ones say nothing of alignment.
 
     Args:
-        true: Scores of figures with their own texts.
-        shuffled: Of the same figures with the texts of others.
+        scores: paper_id; caption: of figures with the texts of others; recaption: with their own.
 
     Source:
-        Area under the ROC curve as the Mann-Whitney statistic (Hanley and McNeil 1982); its interval for pairs
-        that share an image (Obuchowski 1997, "Nonparametric analysis of clustered ROC curve data").
+        Area under the ROC curve as the Mann-Whitney statistic (Hanley and McNeil 1982); its interval with papers
+        as units (Obuchowski 1997, "Nonparametric analysis of clustered ROC curve data").
     """
-    own, others = paired(true, shuffled)
-    if not own.size:
+    pairs = _pairs(scores)
+    if pairs.is_empty():
         return None
-    wins, losses = _share_below(own, others), 1 - _share_below(others, own)
+    others, own = (pairs[name].to_numpy() for name in ("caption", "recaption"))
+    wins, beaten = _share_below(own, others), 1 - _share_below(others, own)
     value = float(wins.mean())
-    margin = 1.96 * float((wins + losses).std()) / own.size**0.5
+    [of_papers] = _by_paper((wins + beaten - 2 * value)[None], pairs)
+    n_papers = of_papers.size
+    if n_papers < MIN_PAPERS:
+        return Estimate(value, -math.inf, math.inf)
+    margin = 1.96 * float((of_papers**2).sum() * n_papers / (n_papers - 1)) ** 0.5 / own.size
     return Estimate(value, max(0.0, value - margin), min(1.0, value + margin))
 
 
@@ -140,21 +171,23 @@ def share_above(values: pl.Series, floor: float) -> float | None:
     return float((known >= floor).sum()) / len(known) if len(known) else None
 
 
-def bootstrap(statistic: Callable[[Floats], object], n: int, seed: int) -> Floats:
+def bootstrap(statistic: Callable[[Floats], object], n: int) -> Floats:
     """Return a statistic of `N_RESAMPLES` resamples of n rows, from how often each row is drawn: shape (n,).
 
     Returns:
         Shape (N_RESAMPLES,) plus the statistic's own.
     """
-    draw = np.random.default_rng(seed)
+    draw = np.random.default_rng(SEED)
     weights = (
         np.bincount(draw.integers(n, size=n), minlength=n).astype(np.float64) for _ in range(N_RESAMPLES)
     )
     return np.array([statistic(each) for each in weights], dtype=np.float64)
 
 
-def _estimate(value: float, drawn: Floats) -> Estimate:
+def _estimate(value: float, drawn: Floats, n_papers: int) -> Estimate:
     """The percentile interval around a value; resamples that have none are left out."""
     known = drawn[np.isfinite(drawn)]
-    low, high = np.percentile(known, INTERVAL) if known.size else (value, value)
+    if n_papers < MIN_PAPERS or not known.size:
+        return Estimate(float(value), -math.inf, math.inf)
+    low, high = np.percentile(known, INTERVAL)
     return Estimate(float(value), float(low), float(high))

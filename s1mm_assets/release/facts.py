@@ -21,7 +21,8 @@ FACTS_READ: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "quality_metrics": {
         "metrics": (
-            *("figure_id", "caption_length_chars", "recaption_length_chars", "grounding"),
+            *("figure_id", "caption_length_chars", "recaption_length_chars"),
+            *("n_claims", "n_grounded_claims"),
             *("caption_clip_score", "recaption_clip_score"),
             *("caption_whole_clip_score", "recaption_whole_clip_score"),
             *("caption_pseudo_perplexity", "recaption_pseudo_perplexity", "rejection"),
@@ -44,11 +45,11 @@ DOORS = {
     ),
 }
 MEASURES = (
-    *("caption_length_chars", "recaption_length_chars", "grounding"),
+    *("caption_length_chars", "recaption_length_chars"),
     *("caption_clip_score", "recaption_clip_score"),
     *("caption_whole_clip_score", "recaption_whole_clip_score"),
-    *("caption_pseudo_perplexity", "recaption_pseudo_perplexity"),
 )
+PERPLEXITIES = ("caption_pseudo_perplexity", "recaption_pseudo_perplexity")
 
 ReadTable = Callable[[str, str], pl.DataFrame]
 """(asset, table) → a partition's whole table, with the columns of `FACTS_READ`; without rows where not made."""
@@ -123,8 +124,18 @@ def partition_facts(source: str, year: int, read: ReadTable) -> PartitionFacts:
                 "engine", "model", "model_revision", "prompt_version"
             ).iter_rows()
         ),
-        measures={name: sums_of(metrics[name]) for name in MEASURES},
+        measures=measured(metrics),
     )
+
+
+def measured(metrics: pl.DataFrame) -> dict[str, Sums]:
+    """Sum the measures: pseudo-perplexity by its logarithm, which spans decades; grounding claim by claim."""
+    n, grounded = (int(metrics[name].sum()) for name in ("n_claims", "n_grounded_claims"))
+    return {
+        **{name: sums_of(metrics[name]) for name in MEASURES},
+        **{f"log10_{name}": sums_of(metrics[name].log(10)) for name in PERPLEXITIES},
+        "grounding": Sums(n, grounded, grounded),
+    }
 
 
 def count_rejections(read: ReadTable) -> dict[tuple[str, str], int]:

@@ -6,38 +6,84 @@ import dagster as dg
 from dagster import DagsterEventType
 from dagster._core.event_api import PartitionKeyFilter
 
-RELEASE_GUARDS = ("every_metric_has_one_record", "records_and_archive_agree", "image_paths_are_unique")
-"""The blocking checks of hf_release."""
+GUARDS = {
+    "raw_archives": (
+        "every_archive_has_one_record",
+        "papers_are_of_their_year",
+    ),
+    "figure_candidates": (
+        "every_archive_has_one_paper",
+        "every_paper_gave_figures_or_a_reason",
+        "figure_ids_are_unique",
+        "every_figure_has_an_image_or_a_reason",
+    ),
+    "filtered_figures": (
+        "every_figure_has_one_decision",
+        "no_kept_image_is_smaller_than_the_limit",
+        "kept_images_open",
+        "no_exact_duplicates_are_kept",
+    ),
+    "recaptions": (
+        "every_kept_figure_has_one_recaption",
+        "every_recaption_has_text_or_a_reason",
+    ),
+    "quality_metrics": (
+        "every_recaption_has_one_metric",
+        "recaptions_fit_their_images",
+        "recaptions_raise_the_clip_score",
+        "few_recaptions_are_degenerate",
+    ),
+    "hf_release": (
+        "every_metric_has_one_record",
+        "records_and_archive_agree",
+        "image_paths_are_unique",
+    ),
+}
+"""Asset → its blocking checks, in the order of the pipeline."""
 
 
 class RefusedByCheck(Exception):  # noqa: N818 - says what is the matter
     """A partition's last check failed; the message says which, and what to do."""
 
 
-def require_passed(instance: dg.DagsterInstance, partitions: Iterable[str]) -> None:
-    """Refuse partitions of hf_release that a blocking check refused when they were last materialized.
+def require_passed(
+    instance: dg.DagsterInstance, partitions: Iterable[str], *, before: str | None = None
+) -> None:
+    """Refuse partitions that a blocking check of any asset refused when it was last materialized.
+
+    Within one run a blocking check stops what comes after it; this holds where the assets are materialized in runs
+    of their own.
+
+    Args:
+        instance: Remembers the checks.
+        partitions: Their keys.
+        before: Only checks of the assets that come before this one; of all where not given.
 
     Raises:
         RefusedByCheck: One was refused.
     """
-    for partition, checks in refused(instance, partitions).items():
-        raise RefusedByCheck(
-            f"hf_release for {partition} was refused by {', '.join(checks)}: look at the check, mend what it "
-            "shows, and materialize the partition again"
-        )
-
-
-def refused(instance: dg.DagsterInstance, partitions: Iterable[str]) -> dict[str, list[str]]:
-    """Return partition → the blocking checks of hf_release whose last evaluation failed with severity ERROR."""
-    keys = [dg.AssetCheckKey(dg.AssetKey("hf_release"), name) for name in RELEASE_GUARDS]
-    storage = instance.event_log_storage
-    failed: dict[str, list[str]] = {}
+    assets = list(GUARDS)
     for partition in partitions:
-        records = storage.get_latest_asset_check_execution_by_key(keys, PartitionKeyFilter(key=partition))
-        for key, record in records.items():
-            event = record.event.dagster_event if record.event else None
-            if event is not None and event.event_type == DagsterEventType.ASSET_CHECK_EVALUATION:
-                evaluation = event.asset_check_evaluation_data
-                if not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.ERROR:
-                    failed.setdefault(partition, []).append(key.name)
+        for asset in assets[: assets.index(before)] if before else assets:
+            checks = refused(instance, partition, asset)
+            if checks:
+                raise RefusedByCheck(
+                    f"{asset} for {partition} was refused by {', '.join(checks)}: look at the check, mend what it "
+                    "shows, and materialize the partition again"
+                )
+
+
+def refused(instance: dg.DagsterInstance, partition: str, asset: str) -> list[str]:
+    """Return the blocking checks of an asset's partition whose last evaluation failed with severity ERROR."""
+    keys = [dg.AssetCheckKey(dg.AssetKey(asset), name) for name in GUARDS[asset]]
+    storage = instance.event_log_storage
+    failed = []
+    for key, record in storage.get_latest_asset_check_execution_by_key(
+        keys, PartitionKeyFilter(key=partition)
+    ).items():
+        event = record.event.dagster_event if record.event else None
+        if event is not None and event.event_type == DagsterEventType.ASSET_CHECK_EVALUATION:
+            evaluation = event.asset_check_evaluation_data
+            if not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.ERROR:
+                failed.append(key.name)
     return failed

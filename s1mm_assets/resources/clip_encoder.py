@@ -20,6 +20,7 @@ from typing import Any
 
 import dagster as dg
 import numpy as np
+import PIL
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -85,7 +86,7 @@ class ClipEncoders(dg.ConfigurableResource[Any]):
 
     def component(self, model: str, pretrained: str = "", revision: str = "") -> str:
         """Return what `encoder(…).component` would say, without loading the weights; raises as it does."""
-        return _checkpoint(model, pretrained, revision).component(_device(self.device))
+        return _checkpoint(model, pretrained, revision).component(_device(self.device), self.batch_rows)
 
 
 _LOADING = threading.Lock()
@@ -104,16 +105,21 @@ class Checkpoint:
     title: str  # as a report shows it: without this machine's paths
     sha256: str  # of weights, configuration and tokenizer
 
-    def component(self, device: str) -> str:
-        """Return what gives the numbers their values: library, model, weights and precision."""
+    def component(self, device: str, batch_rows: int) -> str:
+        """Return what gives the numbers their values: libraries, weights, precision, and what is summed at once."""
         version = _library("open_clip").__version__
-        return f"open_clip {version}: {self.title} (sha256 {self.sha256[:16]}, {_precision(device)})"
+        return (
+            f"open_clip {version}, Pillow {PIL.__version__}: {self.title} "
+            f"(sha256 {self.sha256[:16]}, {_precision(device)}, {batch_rows} rows at once)"
+        )
 
 
 def _checkpoint(model: str, pretrained: str, revision: str) -> Checkpoint:
     schema, _, place = model.partition(":")
     if schema in ("local-dir", "hf-hub") and pretrained:
-        raise ClipUnavailableError(f"{model} brings its own weights: leave pretrained ({pretrained}) empty")
+        raise ClipUnavailableError(
+            f'{model} brings its own weights: set clip_weights = "" under [metrics] (it is {pretrained!r})'
+        )
     if schema != "hf-hub" and revision:
         raise ClipUnavailableError(
             f"{model} is not on the Hub, so it has no revision {revision}: leave it empty, or name it hf-hub:…"
@@ -253,7 +259,7 @@ class ClipEncoder:
             checkpoint.name, checkpoint.pretrained, precision=precision, device=device, weights_only=True
         )
         self.model.eval()
-        self.component = checkpoint.component(device)
+        self.component = checkpoint.component(device, batch_rows)
         self.transform = transform
         self.tokenizer = open_clip.get_tokenizer(checkpoint.name)
         self.template = TokenTemplate.of(self.tokenizer)

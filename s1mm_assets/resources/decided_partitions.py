@@ -1,21 +1,33 @@
-"""What filtered_figures holds of every partition: as the search for duplicates across partitions reads it."""
+"""What filtered_figures holds of every partition: as the search for duplicates across partitions reads it.
 
-from collections.abc import Iterator, Sequence
+A search covers all partitions at once, and its view says which decisions it saw. Where one of them changes, each
+other slice is still of its own partition's decisions, and yet together they may leave an image twice, or not once.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 
 import polars as pl
 
 from s1mm_assets.filtering import DecidedPartition
 from s1mm_assets.partitions import SOURCES, source_and_year
 from s1mm_assets.resources.shard_store import ShardStore, StoreError, check_inputs
-from s1mm_assets.resources.shards import ShardSet
+from s1mm_assets.resources.shards import ShardSet, dump
 
 DECISIONS = "filtered_figures"
 DUPLICATES = "duplicates"
+VIEW = (DUPLICATES, "view.json")  # its path in the store; no commit names it
+
+View = Mapping[str, Mapping[str, str]]  # partition → asset → digest of its handle
 
 
 def decided(store: ShardStore) -> dict[str, ShardSet]:
     """Return the handle of each partition of filtered_figures, by key."""
-    handles = {key: store.pinned(DECISIONS, key) for key in store.partitions(DECISIONS)}
+    return handles_of(store, DECISIONS)
+
+
+def handles_of(store: ShardStore, asset: str) -> dict[str, ShardSet]:
+    """Return the handle of each partition of an asset, by key."""
+    handles = {key: store.pinned(asset, key) for key in store.partitions(asset)}
     return {key: handle for key, handle in handles.items() if handle}
 
 
@@ -74,3 +86,25 @@ def require_current(decisions: ShardSet, slices: ShardSet) -> None:
         raise StoreError(
             f"the duplicates of {decisions.partition} are of older decisions: materialize duplicates again"
         ) from error
+
+
+def view_of(decisions: Mapping[str, ShardSet], slices: Mapping[str, ShardSet]) -> View:
+    """Return what a search saw and wrote: the digests of decisions and slices, by partition."""
+    return {
+        key: {each.asset: each.digest() for each in (handle, slices.get(key)) if each}
+        for key, handle in decisions.items()
+    }
+
+
+def record_view(store: ShardStore, view: View) -> None:
+    """Write down what the last search saw and wrote, in place of the one before."""
+    store.put_file(dump(view), store.path(*VIEW))
+
+
+def changed_since(store: ShardStore, view: View) -> list[str]:
+    """Return the partitions whose decisions or slice are not those of the last search, in order."""
+    try:
+        searched = store.get(store.path(*VIEW))
+    except FileNotFoundError:
+        searched = {}
+    return sorted(key for key in {*searched, *view} if searched.get(key) != view.get(key))

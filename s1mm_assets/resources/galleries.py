@@ -5,7 +5,7 @@
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -16,7 +16,7 @@ from s1mm_assets.metrics.gallery import GalleryFigure, choose, gallery_page
 from s1mm_assets.metrics.verdicts import MAX_BYTES, Precision, VerdictError, precision, read_verdicts
 from s1mm_assets.resources.shard_store import GALLERIES, ShardStore
 from s1mm_assets.resources.shards import ShardSet
-from s1mm_assets.tables import FigureCandidate, Metric, columns_of, schema_of
+from s1mm_assets.tables import TABLES, Metric, columns_of, schema_of
 
 PAGE = "gallery.html"
 MAX_FILES = 1_000
@@ -44,7 +44,7 @@ def write_gallery(store: ShardStore, handles: Mapping[str, ShardSet], *, seed: i
     n_kept = decisions["rejection"].null_count()
     partition = handles["figure_candidates"].partition
     page = gallery_page(
-        _figures(store, handles, decisions.filter(pl.col("figure_id").is_in(ids))),
+        _figures(store, handles, pl.Series("figure_id", ids, dtype=pl.String)),
         partition=partition,
         n_kept=n_kept,
         n_rejected=len(decisions) - n_kept,
@@ -55,31 +55,40 @@ def write_gallery(store: ShardStore, handles: Mapping[str, ShardSet], *, seed: i
 
 
 def _decided(store: ShardStore, handles: Mapping[str, ShardSet]) -> pl.DataFrame:
-    """What became of every figure: `DECISIONS`, with what the recaptions rejected, and their texts."""
-    decisions = store.read(handles["filtered_figures"], "decisions", DECISIONS)
-    recaptions = store.read(
-        handles["recaptions"], "recaptions", ["figure_id", "recaption", "rejection", "evidence"]
+    """What became of every figure: its id, and the rejection of the filters or of the recaptions; null where kept."""
+    decisions = store.read(handles["filtered_figures"], "decisions", ["figure_id", "rejection"])
+    recaptions = store.read(handles["recaptions"], "recaptions", ["figure_id", "rejection"])
+    joined = decisions.join(recaptions, on="figure_id", how="left", maintain_order="left", suffix="_later")
+    return joined.select("figure_id", rejection=pl.coalesce("rejection", "rejection_later"))
+
+
+def _some(
+    store: ShardStore, handle: ShardSet, table: str, columns: Sequence[str], ids: pl.Series
+) -> pl.DataFrame:
+    """Some figures' rows of a table."""
+    none = schema_of(TABLES[handle.asset][table]).to_frame().select(columns)
+    return pl.concat([none, *store.scan(handle, table, columns, among=ids)])
+
+
+def _explained(store: ShardStore, handles: Mapping[str, ShardSet], ids: pl.Series) -> pl.DataFrame:
+    """What became of some figures, with the evidence, and their recaptions."""
+    decisions = _some(store, handles["filtered_figures"], "decisions", DECISIONS, ids)
+    recaptions = _some(
+        store, handles["recaptions"], "recaptions", ["figure_id", "recaption", "rejection", "evidence"], ids
     )
-    later = recaptions.rename({"rejection": "rejection_later", "evidence": "evidence_later"})
-    joined = decisions.join(later, on="figure_id", how="left", maintain_order="left")
+    joined = decisions.join(recaptions, on="figure_id", how="left", maintain_order="left", suffix="_later")
     return joined.with_columns(
         rejection=pl.coalesce("rejection", "rejection_later"),
         evidence=pl.coalesce("evidence", "evidence_later", "duplicate_of"),
     ).drop("rejection_later", "evidence_later")
 
 
-def _figures(
-    store: ShardStore, handles: Mapping[str, ShardSet], chosen: pl.DataFrame
-) -> Iterator[GalleryFigure]:
+def _figures(store: ShardStore, handles: Mapping[str, ShardSet], ids: pl.Series) -> Iterator[GalleryFigure]:
     """Yield the chosen figures; a row group of images is in memory at a time."""
     titles = dict(store.read(handles["figure_candidates"], "papers", ["paper_id", "title"]).iter_rows())
-    decided = {row["figure_id"]: row for row in chosen.iter_rows(named=True)}
-    ids = chosen["figure_id"]
-    metrics = {
-        row["figure_id"]: row
-        for rows in store.scan(handles["quality_metrics"], "metrics", columns_of(Metric), among=ids)
-        for row in rows.iter_rows(named=True)
-    }
+    decided = {row["figure_id"]: row for row in _explained(store, handles, ids).iter_rows(named=True)}
+    measured = _some(store, handles["quality_metrics"], "metrics", columns_of(Metric), ids)
+    metrics = {row["figure_id"]: row for row in measured.iter_rows(named=True)}
     for figures in store.scan(handles["figure_candidates"], "figures", FIGURES, among=ids):
         for row in figures.iter_rows(named=True):
             figure_id = row["figure_id"]
@@ -124,10 +133,8 @@ def judged(store: ShardStore, handles: Mapping[str, ShardSet]) -> Precision | No
     if verdicts.is_empty():
         return None
     ids = verdicts["figure_id"].unique()
-    columns = ["figure_id", "sha256", "caption"]
-    none = schema_of(FigureCandidate).to_frame().select(columns)
-    figures = pl.concat([none, *store.scan(handles["figure_candidates"], "figures", columns, among=ids)])
-    decided = _decided(store, handles).select("figure_id", "rejection", "recaption")
+    figures = _some(store, handles["figure_candidates"], "figures", ["figure_id", "sha256", "caption"], ids)
+    decided = _explained(store, handles, ids).select("figure_id", "rejection", "recaption")
     return precision(verdicts, figures.join(decided, on="figure_id"))
 
 
@@ -138,6 +145,8 @@ def put_verdicts(store: ShardStore, name: str, content: bytes) -> list[str]:
         VerdictError: It cannot be used.
     """
     verdicts = read_verdicts([(name, content)])
+    if verdicts.is_empty():
+        raise VerdictError(name, 2, "it holds no verdicts")
     keys = verdicts["partition"].unique().sort().to_list()
     unknown = set(keys) - set(store.partitions("figure_candidates"))
     if unknown:

@@ -6,6 +6,7 @@ masked positions need. Does not: what is made of its log probabilities (`metrics
 
 import hashlib
 import importlib
+import importlib.metadata
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -76,9 +77,12 @@ class MaskedLanguageModel:
 
     @property
     def component(self) -> str:
-        """Name, revision and precision. A folder goes by its digest alone, wherever it lies."""
+        """Name, revision and precision, and whose tokenizer. A folder goes by its digest alone, wherever it lies."""
         is_folder = self.revision.startswith("sha256:")
-        return f"{'' if is_folder else f'{self.name}@'}{self.revision} {self.precision}"
+        libraries = ", ".join(
+            f"{name} {importlib.metadata.version(name)}" for name in ("transformers", "tokenizers")
+        )
+        return f"{'' if is_folder else f'{self.name}@'}{self.revision} {self.precision}, {libraries}"
 
     @property
     def window(self) -> int:

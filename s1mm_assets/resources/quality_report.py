@@ -25,21 +25,21 @@ DOORS = {"figures": "extraction", "decisions": "filters", "recaptions": "recapti
 
 
 def written(
-    store: ShardStore, handles: Sequence[ShardSet], *, seed: int
+    store: ShardStore, handles: Sequence[ShardSet], *, gallery_seed: int
 ) -> dict[str, dg.MetadataValue | float | str]:
     """Write the gallery of a partition, and return the metadata of quality_metrics.
 
     Args:
         store: Where the tables are, and where the gallery goes.
         handles: Of figure_candidates, filtered_figures, recaptions and quality_metrics.
-        seed: Of the bootstrap and of the gallery's sample.
+        gallery_seed: Of the sample that the gallery shows.
     """
     by_asset = {each.asset: each for each in handles}
     metrics = store.read(by_asset["quality_metrics"], "metrics", READ)
-    gallery = write_gallery(store, by_asset, seed=seed)
+    gallery = write_gallery(store, by_asset, seed=gallery_seed)
     link = dg.MetadataValue.path(gallery) if store.is_local else dg.MetadataValue.text(gallery)
     return {
-        **numbers(quality(metrics, seed=seed)),
+        **numbers(quality(metrics)),
         **unevaluated(metrics),
         **pictures(metrics),
         "gallery": link,

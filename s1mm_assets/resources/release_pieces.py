@@ -8,24 +8,33 @@ import polars as pl
 from s1mm_assets.partitions import source_and_year
 from s1mm_assets.release import FACTS_READ, PartitionFacts, Piece, partition_facts, pieces_of
 from s1mm_assets.release.stage import READS
-from s1mm_assets.resources.decided_partitions import DUPLICATES, duplicates_of
+from s1mm_assets.resources.decided_partitions import (
+    DECISIONS,
+    DUPLICATES,
+    changed_since,
+    decided,
+    handles_of,
+    view_of,
+)
 from s1mm_assets.resources.shard_store import ShardStore, StoreError, check_inputs
 from s1mm_assets.resources.shards import Commit, ShardSet, digest_of
 from s1mm_assets.tables import ReleaseFile, columns_of
 
 Handles = Mapping[str, ShardSet]  # asset → its handle
+N_NAMED = 10  # partitions that a message names
 
 
 class StoredPieces:
     """Every partition of hf_release with the assets that it was made from, as they were when this was made.
 
     Raises:
-        StoreError: An asset of a partition was made from an older version of another.
+        StoreError: An asset of a partition was made from an older version of another, or a partition was filtered
+            since duplicates were sought.
     """
 
     def __init__(self, store: ShardStore) -> None:
         self._store = store
-        self._partitions = {key: pinned(store, key) for key in store.partitions("hf_release")}
+        self._partitions = pinned(store)
         self._commits: dict[tuple[str, int, str], Commit] = {
             (*source_and_year(key), commit.shard): commit
             for key, handles in self._partitions.items()
@@ -75,18 +84,40 @@ class StoredPieces:
                 yield from handle.shards
 
 
-def pinned(store: ShardStore, key: str) -> Handles:
-    """Return the handles of one partition that belong together."""
-    found = {asset: store.pinned(asset, key) for asset in FACTS_READ}
-    handles = {asset: handle for asset, handle in found.items() if handle}
-    handles[DUPLICATES] = duplicates_of(store, key)
-    if is_left_behind(handles["hf_release"], handles[DUPLICATES]):
+def pinned(store: ShardStore) -> dict[str, Handles]:
+    """Return the handles of each partition of hf_release, which belong together.
+
+    Raises:
+        StoreError: They do not.
+    """
+    found = {
+        key: {asset: handle for asset in FACTS_READ if (handle := store.pinned(asset, key))}
+        for key in store.partitions("hf_release")
+    }
+    slices = handles_of(store, DUPLICATES)
+    decisions = decided(store) | {key: each[DECISIONS] for key, each in found.items() if DECISIONS in each}
+    changed = {*changed_since(store, view_of(decisions, slices)), *(found.keys() - slices.keys())}
+    if changed:
         raise StoreError(
-            f"hf_release {key} was made from other duplicates than there are now: "
-            f"materialize hf_release for {key} again"
+            f"decisions of {len(changed)} partitions changed since duplicates were sought: "
+            f"materialize duplicates, then hf_release of {named(sorted(changed))}"
         )
-    check_inputs(list(handles.values()), [commit.shard for commit in handles["hf_release"].shards])
-    return handles
+    joined: dict[str, Handles] = {key: handles | {DUPLICATES: slices[key]} for key, handles in found.items()}
+    behind = [key for key, each in joined.items() if is_left_behind(each["hf_release"], each[DUPLICATES])]
+    if behind:
+        raise StoreError(
+            f"hf_release of {len(behind)} partitions was made from other duplicates than there are now: "
+            f"materialize hf_release again for {named(behind)}"
+        )
+    for each in joined.values():
+        check_inputs(list(each.values()), [commit.shard for commit in each["hf_release"].shards])
+    return joined
+
+
+def named(keys: Sequence[str]) -> str:
+    """List partitions for a message: the first of them, and how many more there are."""
+    n_more = len(keys) - N_NAMED
+    return ", ".join(keys[:N_NAMED]) + (f" and {n_more} more" if n_more > 0 else "")
 
 
 def left_behind(store: ShardStore) -> list[str]:

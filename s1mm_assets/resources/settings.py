@@ -19,6 +19,7 @@ from s1mm_assets.recaptioning import RecaptionSettings
 from s1mm_assets.release import ReleaseSettings
 from s1mm_assets.resources.layout_detector import DETECTORS
 from s1mm_assets.resources.layout_detectors.engines import TIERS
+from s1mm_assets.sampling import END
 
 Section = TypeVar("Section")
 
@@ -45,6 +46,12 @@ class CheckSettings:
     max_drift_from_paper: float = 0.5  # of a number from the paper's, as a share of it
     min_rows_for_drift: int = 100  # recaptions; fewer are not compared
     min_precision: float = 0.9  # of the kept figures, by people's verdicts
+    gallery_seed: int = 0  # another one shows other figures
+
+    def __post_init__(self) -> None:
+        """Refuse a seed that is none."""
+        if not 0 <= self.gallery_seed < END:
+            raise ValueError("gallery_seed must be a whole number from 0, below 2^64")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +128,8 @@ class Settings(dg.ConfigurableResource[Any]):
                 raise SettingsError(
                     f"{self.path}: [{name}] {setting.name} is {value!r}; it must be like {default!r}"
                 )
+        floats = {each.name for each in fields(section) if isinstance(each.default, float)}  # type: ignore[arg-type]
+        values = {name: float(value) if name in floats else value for name, value in values.items()}
         try:
             return section(**values)
         except (TypeError, ValueError) as error:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from pyarrow import fs as pafs
 
+from s1mm_assets.resources.decided_partitions import VIEW
 from s1mm_assets.resources.shard_store import ANSWERS, COMMIT, GALLERIES, JOURNAL, PARTITION, ShardStore
 from s1mm_assets.resources.shards import load_commit, load_shard_set
 
@@ -27,7 +28,7 @@ def collect(store: ShardStore, older_than_s: float = 86_400, *, is_dry_run: bool
     """Remove what no commit or partition record has named for the given time, in seconds."""
     limit = time.time() - older_than_s
     infos = store.fs.get_file_info(pafs.FileSelector(store.path(), recursive=True, allow_not_found=True))
-    aside = (store.path(ANSWERS) + "/", store.path(GALLERIES) + "/")
+    aside = (store.path(ANSWERS) + "/", store.path(GALLERIES) + "/", store.path(*VIEW))
     files = {
         info.path: info
         for info in infos

@@ -4,6 +4,7 @@
     <store>/<asset>/<source>/<year>/<shard>/commit.json                  names its tables; replaced last
     <store>/<asset>/<source>/<year>/partition.json                       the shards of this materialization
     <store>/answers/<source>/<year>/<shard>/                             what models answered: captioners/answer_log
+    <store>/duplicates/view.json                                         which decisions duplicates were sought in
     <store>/galleries/<source>/<year>/                                   what people look at and judge: galleries
 
 The same code serves a local folder and an object store. Nothing is overwritten: a shard done again writes new

@@ -8,6 +8,7 @@ import pytest
 
 from s1mm_assets.checks import quality_metrics as checks
 from s1mm_assets.metrics import Quality, quality
+from s1mm_assets.metrics.quality import means
 from s1mm_assets.metrics.verdicts import Precision, Proportion, VerdictError
 from s1mm_assets.resources.settings import CheckSettings
 from s1mm_assets_tests.metrics.test_quality import metrics
@@ -17,7 +18,11 @@ WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
 
 
 def found(**columns: list[Any]) -> Quality:
-    return quality(metrics(**columns), seed=0)
+    return quality(metrics(**columns))
+
+
+def absence(*, is_on: bool = True, measure: str = "clip_score", **columns: list[Any]) -> checks.Absence:
+    return checks.Absence(metrics(**{"n_claims": [1], **columns}), is_on=is_on, measure=measure)
 
 
 def scored(captions: list[float], recaptions: list[float]) -> Quality:
@@ -26,9 +31,9 @@ def scored(captions: list[float], recaptions: list[float]) -> Quality:
 
 def test_most_recaptions_must_fit() -> None:
     """A partition in which half of them do passes, one in which fewer do is stopped."""
-    sound = checks.recaptions_fit_their_images(pl.Series([0.4, 0.9, 0.1, None]), LINES)
-    bad = checks.recaptions_fit_their_images(pl.Series([0.39, 0.9, 0.1] * 20), LINES)
-    few = checks.recaptions_fit_their_images(pl.Series([0.39, 0.9, 0.1]), LINES)
+    sound = checks.recaptions_fit_their_images(pl.Series([0.4, 0.9, 0.1, None]), LINES, absence())
+    bad = checks.recaptions_fit_their_images(pl.Series([0.39, 0.9, 0.1] * 20), LINES, absence())
+    few = checks.recaptions_fit_their_images(pl.Series([0.39, 0.9, 0.1]), LINES, absence())
 
     assert sound.passed
     assert (bad.passed, bad.severity) == (False, ERROR)
@@ -38,9 +43,9 @@ def test_most_recaptions_must_fit() -> None:
 
 def test_recaptions_must_score_higher_than_captions() -> None:
     """By the mean over figures that have both; the whole text's uplift stands beside it."""
-    assert checks.recaptions_raise_the_clip_score(scored([0.5, 0.6], [0.6, 0.6]), LINES).passed
-    bad = checks.recaptions_raise_the_clip_score(scored([0.5, 0.6] * 20, [0.4, 0.6] * 20), LINES)
-    few = checks.recaptions_raise_the_clip_score(scored([0.5, 0.6], [0.4, 0.61]), LINES)
+    assert checks.recaptions_raise_the_clip_score(scored([0.5, 0.6], [0.6, 0.6]), LINES, absence()).passed
+    bad = checks.recaptions_raise_the_clip_score(scored([0.5, 0.6] * 20, [0.4, 0.6] * 20), LINES, absence())
+    few = checks.recaptions_raise_the_clip_score(scored([0.5, 0.6], [0.4, 0.61]), LINES, absence())
 
     assert (bad.passed, bad.severity) == (False, ERROR)
     assert (few.passed, few.severity) == (False, WARN)
@@ -63,12 +68,12 @@ def test_few_recaptions_may_be_degenerate() -> None:
     ("check", "sound", "bad"),
     [
         (
-            checks.clip_score_tells_pairs_apart,
+            lambda found, lines: checks.clip_score_tells_pairs_apart(found, lines, absence()),
             {"recaption_clip_score": [0.6, 0.7], "recaption_shuffled_clip_score": [0.1, 0.2]},
             {"recaption_clip_score": [0.6, 0.7], "recaption_shuffled_clip_score": [0.7, 0.6]},
         ),
         (
-            checks.recaptions_are_fluent,
+            lambda found, lines: checks.recaptions_are_fluent(found, lines, absence()),
             {"caption_pseudo_perplexity": [100.0], "recaption_pseudo_perplexity": [10.0]},
             {"caption_pseudo_perplexity": [10.0], "recaption_pseudo_perplexity": [100.0]},
         ),
@@ -86,39 +91,62 @@ def test_what_only_warns(check: Any, sound: dict[str, list[Any]], bad: dict[str,
     assert (result.passed, result.severity) == (False, WARN)
 
 
-@pytest.mark.parametrize(
-    "check",
-    [
-        checks.recaptions_raise_the_clip_score,
-        checks.clip_score_tells_pairs_apart,
-        checks.recaptions_are_fluent,
-    ],
+SCORED = (
+    (checks.recaptions_raise_the_clip_score, "clip_score", ERROR),
+    (checks.clip_score_tells_pairs_apart, "clip_score", WARN),
+    (checks.recaptions_are_fluent, "pseudo_perplexity", WARN),
+    (
+        lambda _, lines, absent: checks.recaptions_fit_their_images(pl.Series([None]), lines, absent),
+        "clip_score",
+        ERROR,
+    ),
 )
-def test_what_was_not_evaluated_warns_and_names_the_setting(check: Any) -> None:
-    """Where there is nothing to evaluate, it passes."""
-    result = check(found(n_claims=[1]), LINES)
 
-    assert (result.passed, result.severity) == (False, WARN)
-    assert "not evaluated: set " in (result.description or "")
-    assert "[metrics]" in (result.description or "")
-    assert check(found(n_claims=[]), LINES).passed
+
+@pytest.mark.parametrize(("check", "measure", "severity"), SCORED)
+def test_why_there_is_no_score(check: Any, measure: str, severity: dg.AssetCheckSeverity) -> None:
+    """Turned off, nothing sampled, and all of it missing are different things; the last stops where the gate would."""
+    nothing = found(n_claims=[1])
+    missing = [[{"score": f"recaption_{measure}", "reason": "not_finite"}]]
+
+    off = check(nothing, LINES, absence(is_on=False, measure=measure))
+    assert (off.passed, off.severity) == (False, WARN)
+    assert f"set {measure} = true under [metrics]" in (off.description or "")
+
+    unsampled = check(nothing, LINES, absence(measure=measure, missing_scores=[[]]))
+    assert (unsampled.passed, unsampled.severity) == (False, WARN)
+    assert f"raise {measure}_share" in (unsampled.description or "")
+
+    broken = check(nothing, LINES, absence(measure=measure, missing_scores=missing))
+    assert (broken.passed, broken.severity) == (False, severity)
+    assert broken.metadata["missing"].value == {"not_finite": 1}
+
+    assert check(found(n_claims=[]), LINES, absence(measure=measure, n_claims=[])).passed
 
 
 def test_a_year_that_differs_from_its_neighbours_warns() -> None:
-    """By which mean, and by how much; few rows are not compared."""
-    lines = CheckSettings(min_rows_for_drift=2)
-    own = found(recaption_length_chars=[200, 200])
+    """By which mean, and by how much; where nothing can be compared, it says why."""
+    own = {"recaption_length_chars": 200.0}
 
-    near = checks.means_are_like_neighbouring_years(own, {"recaption_length_chars": 210.0}, lines)
-    far = checks.means_are_like_neighbouring_years(own, {"recaption_length_chars": 400.0}, lines)
-    few = checks.means_are_like_neighbouring_years(own, {"recaption_length_chars": 400.0}, LINES)
-    alone = checks.means_are_like_neighbouring_years(own, {}, lines)
+    near = checks.means_are_like_neighbouring_years(200, own, {"recaption_length_chars": 210.0}, LINES)
+    far = checks.means_are_like_neighbouring_years(200, own, {"recaption_length_chars": 400.0}, LINES)
+    few = checks.means_are_like_neighbouring_years(2, {}, {"recaption_length_chars": 400.0}, LINES)
 
     assert near.passed
     assert (far.passed, far.severity, far.description) == (False, WARN, "recaption_length_chars -50%")
     assert few.passed
     assert "2 recaptions; 100 are compared" in (few.description or "")
-    assert alone.passed
+
+
+def test_a_score_of_few_figures_is_not_compared() -> None:
+    """However many figures the partition has."""
+    scored = metrics(recaption_clip_score=[0.5, 0.7, *[None] * 198], caption_clip_score=[0.5] * 200)
+
+    assert set(means(scored, at_least=100)) == {
+        "caption_length_chars",
+        "recaption_length_chars",
+        "caption_clip_score",
+    }
 
 
 def test_numbers_are_set_beside_the_papers() -> None:

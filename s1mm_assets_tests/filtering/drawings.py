@@ -157,3 +157,52 @@ def gradient() -> Image.Image:
     """Ink everywhere, as in a photograph."""
     values = np.add.outer(np.arange(600), np.arange(900)) % 256
     return Image.fromarray(values.astype(np.uint8)).convert("RGB")
+
+
+def touching_boxes(*, box_height: int = 60, outline: int = 2) -> Image.Image:
+    """A block diagram: six rows of three boxes without a gap, one word in each."""
+    image = Image.new("RGB", (660, 6 * box_height + 40), "white")
+    pen = ImageDraw.Draw(image)
+    names = ["Encoder", "Attention", "Decoder", "Pooling", "Softmax", "Residual", "Query"]
+    for row in range(6):
+        for column in range(3):
+            left, top = 30 + 200 * column, 20 + box_height * row
+            pen.rectangle((left, top, left + 200, top + box_height), outline="black", width=outline)
+            middle = (left + 100, top + box_height / 2)
+            pen.text(middle, names[(row * 3 + column) % 7], fill="black", font=FONT, anchor="mm")
+    return image
+
+
+def monospaced(lines: list[str]) -> Image.Image:
+    """Lines of text, every character as wide as every other."""
+    image = Image.new("RGB", (24 + 13 * max(map(len, lines)), 30 + 26 * len(lines)), "white")
+    pen = ImageDraw.Draw(image)
+    for row, line in enumerate(lines):
+        for column, letter in enumerate(line):
+            pen.text((18 + 13 * column, 27 + 26 * row), letter, fill="black", font=FONT, anchor="mm")
+    return image
+
+
+def alignment() -> Image.Image:
+    """Sequences of proteins below one another, in blocks, after the names of their species."""
+    letters = np.random.default_rng(0).choice(list("ACDEFGHKLMNPQRSTVWY-"), (14, 4, 10))
+    return monospaced(
+        [f"SEQ_{i:02d}   " + "  ".join("".join(b) for b in row) for i, row in enumerate(letters)]
+    )
+
+
+def listing(*, framed: bool = False) -> Image.Image:
+    """A program, its lines numbered at the left; framed, a line above and below."""
+    code = [
+        "for word in words:",
+        "    total += model(word)",
+        "    if total > 9:",
+        "        break",
+        "return total",
+    ]
+    image = monospaced([f"{i + 1:2d}    {code[i % 5]}" for i in range(15)])
+    if framed:
+        pen = ImageDraw.Draw(image)
+        for y in (4, image.height - 6):
+            pen.line((4, y, image.width - 4, y), fill="black", width=2)
+    return image

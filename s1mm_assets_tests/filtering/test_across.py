@@ -18,7 +18,7 @@ from s1mm_assets_tests.strategies import DETAILS, SHA256S, UNTIMED
 SOURCES = ("arxiv", "biorxiv")
 SCHEMA = {
     **dict.fromkeys(("shard", "figure_id", "paper_id", "sha256"), pl.String),
-    "detail_hash": pl.Binary,
+    **dict.fromkeys(("detail_hash", "caption_hash"), pl.Binary),
 }
 
 
@@ -31,6 +31,7 @@ class Kept:
     image: int = 0
     posted: str | None = None
     shard: str = "chunk_001"
+    caption: bytes | None = bytes(16)  # the hash of it
 
 
 def partition(key: str, figures: Sequence[Kept]) -> DecidedPartition:
@@ -43,6 +44,7 @@ def partition(key: str, figures: Sequence[Kept]) -> DecidedPartition:
             each.paper,
             SHA256S[each.image],
             DETAILS[each.image % len(DETAILS)],
+            each.caption,
         )
         for each in figures
     ]
@@ -103,6 +105,17 @@ def test_near_ones_are_found_and_far_ones_are_not() -> None:
         "arxiv:b#1.1": ["arxiv:a#1.1", "near_duplicate", 1],
         "biorxiv:d#1.1": ["arxiv:a#1.1", "near_duplicate", 1],
     }
+
+
+@pytest.mark.parametrize("caption", [b"another caption.", None])
+def test_near_ones_with_other_captions_are_both_kept(caption: bytes | None) -> None:
+    """Also where the caption's hash is not known; of equal images one is kept all the same."""
+    images = {
+        "arxiv|2019": [Kept("a", image=0)],
+        "arxiv|2020": [Kept("b", image=1, caption=caption), Kept("c", image=0, caption=caption)],
+    }
+
+    assert found(images) == {"arxiv:c#1.1": ["arxiv:a#1.1", "exact_duplicate", 0]}
 
 
 @st.composite

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from s1mm_assets.filtering import FilterSettings
+from s1mm_assets.filtering import DUPLICATES, FilterSettings, MeasureJob, decide, measure
 from s1mm_assets.filtering.measures import thumbnail_of
 from s1mm_assets.filtering.picture_look import badge_score, logo_score, tone_bits
+from s1mm_assets.tables import FigureCandidate, Measure, frame_of
 from s1mm_assets_tests.filtering import drawings
+from s1mm_assets_tests.strategies import figure
 
 SETTINGS = FilterSettings()
 
@@ -19,6 +21,25 @@ def badge() -> Image.Image:
     pen.rectangle((4, 4, 347, 88), fill="#aab2ab")
     pen.ellipse((10, 12, 106, 108), fill="white", outline="black", width=8)
     pen.ellipse((140, 16, 196, 72), fill="white", outline="black", width=4)
+    return image
+
+
+def stimulus() -> Image.Image:
+    """The name of a colour in another."""
+    return drawings.text("YELLOW", ink="red")
+
+
+def peptide() -> Image.Image:
+    """A string of residues."""
+    return drawings.text("MKVLSEGEWQLVLHVWAKVE")
+
+
+def one_box() -> Image.Image:
+    """A box of a diagram with its word."""
+    image = Image.new("RGB", (400, 200), "white")
+    pen = ImageDraw.Draw(image)
+    pen.rounded_rectangle((10, 10, 390, 190), 20, outline="black", width=4)
+    pen.text((200, 100), "Encoder", fill="black", font=ImageFont.load_default(size=70), anchor="mm")
     return image
 
 
@@ -67,6 +88,21 @@ def test_figures_are_no_logos_and_no_badges(draw: drawings.Drawing) -> None:
 
     assert logo_score(thumbnail) <= SETTINGS.max_logo_score
     assert badge_score(thumbnail) <= SETTINGS.max_badge_score
+
+
+@pytest.mark.parametrize("draw", [stimulus, peptide, one_box])
+def test_large_letters_under_a_caption_are_kept(draw: drawings.Drawing) -> None:
+    """The looks of stimuli, sequences and boxes are those of logos: without a second witness they are figures."""
+    seen = measure(MeasureJob("arxiv:2001.00001#1.1", drawings.png(draw())))
+    tables = [
+        frame_of(FigureCandidate, [figure(seen.figure_id, caption=words)]) for words in ("A stimulus.", "")
+    ]
+    kept, mute = (
+        decide(table, frame_of(Measure, [seen]), DUPLICATES.to_frame(), SETTINGS) for table in tables
+    )
+
+    assert kept["rejection"].to_list() == [None]
+    assert mute["rejection"].to_list() == ["logo"]
 
 
 def test_letters_far_apart_are_no_logo() -> None:

@@ -10,12 +10,17 @@ from polars.testing import assert_frame_equal
 
 from s1mm_assets.filtering import DUPLICATES, FilterSettings, decide, find_duplicates, survivors
 from s1mm_assets.tables import Decision, FigureCandidate, FigureText, Measure, Rejection, frame_of, schema_of
+from s1mm_assets_tests.filtering.test_paper_words import PLOTS
 from s1mm_assets_tests.strategies import UNTIMED, figure, figures_and_measures, measured
 
 SETTINGS = FilterSettings()
 NONE = DUPLICATES.to_frame()
 ID = "arxiv:2001.00001#1.1"
 LIFE = "Jane Doe received the Ph.D. degree in physics from the University of Example."
+PLOT = {"tone_bits": 2.0, "logo_score": 0.0, "badge_score": 0.0}
+WORDMARK = {"tone_bits": 2.0, "logo_score": 0.06}
+BADGE = {"tone_bits": 2.0, "badge_score": 0.6}
+SMALL = {"width_px": 200, "height_px": 70, **PLOT}
 PORTRAIT = {"width_px": 300, "height_px": 400, "tone_bits": 5.0}
 
 
@@ -97,15 +102,14 @@ def test_the_order_of_rows_does_not_matter(tables: tuple[pl.DataFrame, pl.DataFr
         ({"table_score": 0.76}, Rejection.TABLE_AS_IMAGE, "table_score", 0.76, 0.75),
         ({"code_share": 0.51}, Rejection.MACHINE_CODE, "code_share", 0.51, 0.5),
         ({"badge_score": 0.81}, Rejection.LICENCE_BADGE, "badge_score", 0.81, 0.8),
-        ({"logo_score": 0.1}, Rejection.LOGO, "logo_score", 0.1, 0.09),
-        ({"graphics_path": "fig/uni_logo.pdf", "tone_bits": 2.0}, Rejection.LOGO, "logo_in_file_name", 1, 0),
-        (
-            {"graphics_path": "cc-by.eps", "tone_bits": 2.0},
-            Rejection.LICENCE_BADGE,
-            "licence_in_file_name",
-            1,
-            0,
-        ),
+        ({"logo_score": 0.1, "caption": ""}, Rejection.LOGO, "logo_score", 0.1, 0.09),
+        ({"logo_score": 0.1, "graphics_path": "fig/logos/acme.pdf"}, Rejection.LOGO, "logo_score", 0.1, 0.09),
+        ({"logo_score": 0.1, "caption": "Fig. 2."}, Rejection.LOGO, "logo_score", 0.1, 0.09),
+        ({"graphics_path": "fig/uni_logo.pdf", **WORDMARK}, Rejection.LOGO, "logo_in_file_name", 1, 0),
+        ({"graphics_path": "orcid.pdf", **SMALL}, Rejection.LOGO, "logo_in_file_name", 1, 0),
+        ({"graphics_path": "logo", **PLOT, "caption": ""}, Rejection.LOGO, "logo_in_file_name", 1, 0),
+        ({"graphics_path": "cc-by.eps", **BADGE}, Rejection.LICENCE_BADGE, "licence_in_file_name", 1, 0),
+        ({"graphics_path": "by-nc-sa.png", **SMALL}, Rejection.LICENCE_BADGE, "licence_in_file_name", 1, 0),
         ({**PORTRAIT, "caption": LIFE}, Rejection.PORTRAIT, "life_in_caption", 1, 0),
         ({"caption": " \n"}, Rejection.CAPTION_MISSING, "caption_length_chars", 0, 1),
     ],
@@ -131,13 +135,20 @@ def test_a_rule_rejects_past_its_threshold(
         {"table_score": 0.75},
         {"code_share": 0.5},
         {"badge_score": 0.8},
-        {"logo_score": 0.09},
-        {"graphics_path": "fig/logo.pdf", "tone_bits": 4.0},
-        {"graphics_path": "fig/motif_logo.pdf", "tone_bits": 2.0},
-        {"graphics_path": "fig/logos_per_year.pdf", "tone_bits": 4.0},
-        {"graphics_path": "accuracy.pdf", "tone_bits": 2.0},
+        {**PLOT, "logo_score": 0.83, "caption": "The stimulus GREEN."},
+        {"graphics_path": "fig/logo.pdf", **WORDMARK, "tone_bits": 4.0},
+        {"logo_score": 0.09, "graphics_path": "fig/logos/acme.pdf"},
+        {"logo_score": 0.1, "graphics_path": "logo/fig1"},
+        {"logo_score": 0.1, "graphics_path": "logo/main/words.pdf"},
+        {"graphics_path": "fig/logo.pdf", **PLOT},
+        {"graphics_path": "fig/logo.pdf", **WORDMARK, "logo_score": 0.03},
+        {"graphics_path": "fig/logo.pdf", **SMALL, "width_px": 201},
+        {"graphics_path": "cc-by.pdf", **BADGE, "badge_score": 0.4},
+        *({"graphics_path": path, **WORDMARK, **BADGE} for path in PLOTS),
         {**PORTRAIT, "caption": "A face shown to participants."},
         {**PORTRAIT, "caption": "Density obtained from the master equation at 30 degrees."},
+        {**PORTRAIT, "caption": "Image obtained at a dwell time of 50 ms."},
+        {**PORTRAIT, "caption": "Micrograph obtained with the stage tilted 45 degrees from the vertical."},
         {**PORTRAIT, "caption": LIFE, "tone_bits": 3.8},
         {**PORTRAIT, "caption": LIFE, "width_px": 800},
         {"caption": "x"},
@@ -224,9 +235,9 @@ def cells(n_rows: int, n_columns: int) -> list[dict[str, Any]]:
         (lines_of("cc", "BY-NC"), {"tone_bits": 2.0}, "licence_badge"),
         (lines_of("cc", "BY-NC"), {"tone_bits": 5.0}, None),
         (lines_of("Open access by year", "2010", "2020"), {"tone_bits": 2.0}, None),
-        (cells(10, 5), {"table_score": 0.5}, "table_as_image"),
-        (cells(10, 5), {"table_score": 0.4}, None),
-        (cells(10, 1), {"table_score": 0.5}, None),
+        (cells(10, 5), {"table_score": 0.51}, "table_as_image"),
+        (cells(10, 5), {"table_score": 0.5}, None),
+        (cells(10, 1), {"table_score": 0.51}, None),
         ([], {"tone_bits": 2.0}, None),
     ],
 )

@@ -101,6 +101,7 @@ def test_from_images_to_decisions() -> None:
     assert decisions["duplicate_of"].to_list() == [None, "arxiv:p#1.1", *[None] * 4]
     assert decisions["evidence"].to_list()[4:] == ["a.eps", "neither PNG nor JPEG"]
     assert summary(decisions.select("rejection"))["kept"] == 1
+    assert decisions["caption_hash"].null_count() == 0
 
 
 def test_deciding_reads_no_image() -> None:
@@ -122,12 +123,11 @@ def test_only_the_shards_with_other_duplicates_are_done_again() -> None:
     """A shard's inputs change with its own duplicates, not with those of other shards."""
     detail = measure(MeasureJob("x", PLOT)).detail_hash
     rows = [
-        ("s1", "a:p#1.1", SHA256S[0], detail),
-        ("s2", "a:q#1.1", SHA256S[1], bytes(128)),
-        ("s3", "a:r#1.1", SHA256S[0], detail),
+        ("s1", "a:p#1.1", SHA256S[0], detail, bytes(16)),
+        ("s2", "a:q#1.1", SHA256S[1], bytes(128), bytes(16)),
+        ("s3", "a:r#1.1", SHA256S[0], detail, bytes(16)),
     ]
-    schema = {"shard": pl.String, "figure_id": pl.String, "sha256": pl.String, "detail_hash": pl.Binary}
-    table = pl.DataFrame(rows, schema=schema, orient="row")
+    table = pl.DataFrame(rows, schema=no_survivors().schema, orient="row")
 
     before = decide_stage(settings=SETTINGS, duplicates=find_duplicates(table[:2], bits=32)).shard_inputs
     after = decide_stage(settings=SETTINGS, duplicates=find_duplicates(table, bits=32)).shard_inputs

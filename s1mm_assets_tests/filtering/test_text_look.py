@@ -21,6 +21,9 @@ def line(text: str, x: float = 0, y: float = 0, *, width: float = 60, confidence
 
 TABLE = [line("0.5", 100 * column, 30 * row) for row in range(8) for column in range(4)]
 TICKS = [line("0.5", 0, 30 * row) for row in range(8)] + [line("1", 60 * i, 240) for i in range(1, 7)]
+ALIGNMENT = [
+    line("MKV-LSEGEW", 110 * column, 20 * row, width=100) for row in range(12) for column in range(4)
+]
 LEGEND = [line("a name", 300, 20 * row, width=90) for row in range(10)]
 PROSE = [line("words in a row", 0, 20 * row, width=390) for row in range(12)]
 
@@ -76,7 +79,19 @@ def test_any_boxes_have_a_score(lines: list[Line], width: int, height: int) -> N
 
 
 @pytest.mark.parametrize(
-    "words", ["CC BY", "cc BY-NC-ND", "(cc) BY SA", "Creative Commons", "CC0", "cc-by 4.0", "BY NC"]
+    "words",
+    [
+        "CC BY",
+        "cc BY-NC-ND",
+        "(cc) BY SA",
+        "Creative Commons",
+        "CC0",
+        "cc-by 4.0",
+        "BY NC",
+        "CC ZERO",
+        "Public Domain",
+        "This work is licensed under a CC BY 4.0 International License",
+    ],
 )
 def test_licences_are_named(words: str) -> None:
     """The ways a badge spells its licence."""
@@ -84,20 +99,64 @@ def test_licences_are_named(words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["", "side by side", "sorted by", "accuracy", "CC BY 12% CC0 34%", "by " * 30]
+    "words",
+    [
+        "",
+        "side by side",
+        "sorted by",
+        "by",
+        "accuracy",
+        "CC BY 12% CC0 34%",
+        "by " * 30,
+        "CC:0.93 Observed Predicted",
+        "CC (0.93)",
+        "CC 0.93",
+        "CC 0,93",
+        "CC=0",
+        "CC0.9",
+        "CC 0,9",
+        "Public domain, Private domain",
+        "mean CC by degree of node",
+        "CC0 CC1 CC2",
+    ],
 )
 def test_other_words_are_no_licence(words: str) -> None:
     """Words of figures, and charts that count licences."""
     assert not licence_words([line(words)])
 
 
-@pytest.mark.parametrize("words", ["Check for updates", "OPEN ACCESS", "Checkforupdates", "Elsevier"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Check for updates",
+        "OPEN ACCESS",
+        "Checkforupdates",
+        "Elsevier",
+        "Taylor & Francis Group",
+        "Springer Nature",
+    ],
+)
 def test_publishers_are_named(words: str) -> None:
     """A publisher's button or name alone."""
     assert publisher_words([line(words)])
 
 
-@pytest.mark.parametrize("words", ["", "energy", "share of open access papers per year and field"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "",
+        "energy",
+        "share of open access papers per year and field",
+        "Cora Citeseer Pubmed ogbn-arxiv",
+        "London Oxford Reading",
+        "IEEE 39-bus",
+        "(a) arXiv (b) DBLP",
+        "Open access 34%",
+        "Elsevier Springer Wiley MDPI",
+        "Open access Closed access",
+    ],
+)
 def test_other_words_are_no_publishers(words: str) -> None:
-    """A few words at most, and theirs among them."""
+    """Data sets, cities, networks, and several publishers are data; on one line or on several."""
     assert not publisher_words([line(words)])
+    assert not publisher_words([line(word, y=30 * row) for row, word in enumerate(words.split())])

@@ -89,7 +89,7 @@ def test_a_small_partition_is_shown_whole() -> None:
     assert choose(decisions(), n_kept=64, n_rejected=64, seed=1) == []
 
 
-@given(st.randoms(use_true_random=False), st.integers(-5, 5))
+@given(st.randoms(use_true_random=False), st.integers(0, 9))
 def test_the_sample_knows_no_order(random: Any, seed: int) -> None:
     """Shards may come as they like."""
     frame = decisions(kept=30, logo=7, blank=4)
@@ -110,15 +110,14 @@ def test_the_sample_is_as_good_as_random() -> None:
     assert 12 < min(counts) <= max(counts) < 68
 
 
-def test_the_figures_shown_are_those_that_scores_are_measured_of() -> None:
-    """With one seed, the sample lies within any sample of the costly scores that is large enough."""
+def test_the_figures_shown_are_not_those_that_were_looked_at_more_closely() -> None:
+    """Of a tenth whose text was read, about a tenth is shown: else people would judge what passed other filters."""
     frame = decisions(kept=1000)
-    is_measured = is_sampled(frame["figure_id"], share=0.1, seed=3)
+    is_read = is_sampled(frame["figure_id"], share=0.1, seed=3)
 
-    chosen = choose(frame, n_kept=50, n_rejected=0, seed=3)
+    chosen = choose(frame, n_kept=200, n_rejected=0, seed=3)
 
-    assert is_measured.sum() > 50
-    assert set(chosen) <= set(frame.filter(is_measured)["figure_id"])
+    assert 5 <= len(set(chosen) & set(frame.filter(is_read)["figure_id"])) <= 40
 
 
 # --- the page ---------------------------------------------------------------------------------------------

@@ -59,7 +59,12 @@ def direction(letter: int) -> tuple[float, float]:
 
 
 def stages(settings: MetricSettings = BOTH) -> list[Stage]:
-    return score_stages(settings, masked_model=lambda *_: Letters(), clip_encoder=lambda *_: Halves())
+    return score_stages(
+        settings,
+        masked_model=lambda *_: Letters(),
+        clip_component=lambda *_: Halves.component,
+        clip_encoder=lambda *_: Halves(),
+    )
 
 
 def scored(stage: Stage, captions: Sequence[str] = ("Abc",) * N) -> MemoryShard:
@@ -88,6 +93,35 @@ def test_only_what_is_asked_for_is_measured() -> None:
     assert stages(MetricSettings()) == []
     assert [stage.asset for stage in stages()] == ["pseudo_perplexities", "clip_scores"]
     assert [stage.asset for stage in stages(MetricSettings(clip_score=True))] == ["clip_scores"]
+
+
+def test_a_model_is_loaded_where_a_shard_is_made() -> None:
+    """Not to find out that there is nothing to do."""
+    loads: list[int] = []
+
+    def load(*_: str) -> Halves:
+        loads.append(1)
+        return Halves()
+
+    [stage] = score_stages(
+        MetricSettings(clip_score=True),
+        masked_model=lambda *_: Letters(),
+        clip_component=lambda *_: "halves",
+        clip_encoder=load,
+    )
+    assert (stage.environment, loads) == ({"clip_scores": "halves"}, [])
+    scored(stage)
+    assert loads == [1]
+
+
+def test_the_seed_shapes_a_sample_and_nothing_else() -> None:
+    """Of all figures another seed gives the same pseudo-perplexities; a whole share may be written as 1."""
+
+    def settings(**values: float) -> dict[str, object]:
+        return dict(stages(MetricSettings(pseudo_perplexity=True, **values))[0].settings)  # type: ignore[arg-type]
+
+    assert settings(seed=1) == settings(seed=0)
+    assert settings(seed=1, pseudo_perplexity_share=0.5) != settings(pseudo_perplexity_share=0.5)
 
 
 def test_each_recaptioned_figure_has_its_pseudo_perplexities() -> None:
@@ -149,6 +183,13 @@ def test_nothing_to_score() -> None:
         shard = scored(stage, [])
         assert shard.tables["scores"].is_empty()
         assert not shard.components
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64])
+def test_a_seed_that_is_none_is_refused(seed: int) -> None:
+    """Before a model has run for hours."""
+    with pytest.raises(ValueError, match="seed must be a whole number"):
+        MetricSettings(seed=seed)
 
 
 @pytest.mark.parametrize("share", [0, -0.1, 1.1])

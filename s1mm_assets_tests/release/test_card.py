@@ -129,7 +129,7 @@ def test_measures_are_of_the_records(facts: PartitionFacts) -> None:
     lengths = facts.measures["caption_length_chars"]
 
     assert (lengths.n, lengths.total) == (3, 3 + 5 + len("A caption."))
-    assert facts.measures["grounding"] == Sums(2, 1.0, 0.5)
+    assert facts.measures["grounding"] == Sums(6, 3, 3)  # two claims of each record, one of them grounded
     assert facts.measures["caption_clip_score"].n == 0
     assert (Sums(2, 4.0, 10.0).mean, Sums(2, 4.0, 10.0).standard_deviation) == (2.0, 1.0)
 
@@ -174,7 +174,7 @@ def test_the_card_says_what_the_facts_say(facts: PartitionFacts) -> None:
         "| decisions | blank | 1 |",
         "| context | none | none | 1 | 3 |",
         "| caption\\_length\\_chars | 3 | 6.000 |",
-        "| grounding | 2 | 0.500 | ± 0.000 | 0.000 |",
+        "| grounding | 6 | 0.500 | ± 0.400 | 0.500 |",
         "Not evaluated: CLIP score (no CLIP encoder).",
         "Not evaluated: pseudo-perplexity (no language model).",
         "| CC-BY-4.0 | 2 |",

@@ -1,6 +1,6 @@
 """Duplicates across partitions in a store: who is made again when a partition comes, and what is refused."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +8,23 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from s1mm_assets.assets.duplicates import duplicates
+from s1mm_assets.assets.duplicates import MAX_SEARCHES, duplicates, search
 from s1mm_assets.checks.duplicates import duplicates_hold
+from s1mm_assets.filtering import DUPLICATES, DecidedPartition, duplicates_stage
 from s1mm_assets.partitions import source_and_year
 from s1mm_assets.release.stage import READS
-from s1mm_assets.resources.decided_partitions import duplicates_of
+from s1mm_assets.resources.decided_partitions import (
+    decided,
+    decided_partition,
+    duplicates_of,
+    record_view,
+    view_of,
+)
 from s1mm_assets.resources.release_pieces import left_behind, pinned
 from s1mm_assets.resources.settings import Settings
+from s1mm_assets.resources.shard_garbage import collect
 from s1mm_assets.resources.shard_store import ShardStore, StoreError
+from s1mm_assets.resources.shards import ShardSet
 from s1mm_assets.stages import ShardReader, ShardWriter, Stage
 from s1mm_assets.tables import TABLES, Decision, Metadata, frame_of, schema_of
 from s1mm_assets_tests.resources.shard_stages import tree
@@ -153,12 +162,13 @@ def test_a_new_partition_makes_again_what_it_touches(store: ShardStore) -> None:
     assert changed == {"chunk_001", "partition.json"}
     assert left_behind(store) == ["biorxiv|2019"]
     with pytest.raises(
-        StoreError, match=r"other duplicates .*: materialize hf_release for biorxiv\|2019 again"
+        StoreError,
+        match=r"1 partitions .* other duplicates .*: materialize hf_release again for biorxiv\|2019$",
     ):
-        pinned(store, "biorxiv|2019")
+        pinned(store)
     assert release(store, "biorxiv|2019") == ["chunk_001"]
     assert left_behind(store) == []
-    assert set(pinned(store, "biorxiv|2019")) == {
+    assert set(pinned(store)["biorxiv|2019"]) == {
         "raw_archives",
         "filtered_figures",
         "duplicates",
@@ -176,12 +186,12 @@ def test_a_missing_or_outdated_slice_is_refused(store: ShardStore) -> None:
 
     land(store, "arxiv|2019", {**FIRST, "chunk_002": {"b": None}})
 
-    refusals: tuple[Callable[[ShardStore, str], object], ...] = (release, pinned)
-    for refused in refusals:
-        with pytest.raises(
-            StoreError, match=r"duplicates of arxiv\|2019 are of older .*: materialize duplicates again"
-        ):
-            refused(store, "arxiv|2019")
+    with pytest.raises(
+        StoreError, match=r"duplicates of arxiv\|2019 are of older .*: materialize duplicates again"
+    ):
+        release(store, "arxiv|2019")
+    with pytest.raises(StoreError, match=r"decisions of 1 partitions .*: materialize duplicates, then"):
+        pinned(store)
     find(store)
     assert release(store, "arxiv|2019") == []  # no slice changed
 
@@ -197,11 +207,132 @@ def test_the_checks_see_what_the_search_missed(store: ShardStore) -> None:
     }
 
     land(store, "arxiv|2019", {"chunk_001": {"a": 3}, "chunk_002": {"b": None}})
+    decisions = decided(store)
+    made = {
+        key: store.derive(duplicates_stage(duplicates_in(store, key), bits=32), key, inputs=[each])
+        for key, each in decisions.items()
+    }
+    for each in made.values():
+        store.pin(each)
+    record_view(store, view_of(decisions, made))
 
-    results = duplicates_hold(store)
-    assert isinstance(results, Iterable)
-    verdicts = {each.check_name: each for each in results}
-    assert not any(each.passed for each in verdicts.values())
-    assert "arxiv|2019" in str(verdicts["every_slice_is_of_the_current_decisions"].metadata)
+    verdicts = checked(store)
+    assert {name: each.passed for name, each in verdicts.items()} == {
+        "every_slice_is_of_the_current_decisions": True,
+        "each_image_is_kept_once": False,
+        "every_duplicate_names_a_kept_figure": False,
+    }
+    assert {each.severity for each in verdicts.values()} == {dg.AssetCheckSeverity.ERROR}
     assert "arxiv:b#1.1" in str(verdicts["every_duplicate_names_a_kept_figure"].metadata)
     assert "biorxiv:e#1.1" in str(verdicts["each_image_is_kept_once"].metadata)
+
+
+def duplicates_in(store: ShardStore, key: str) -> pl.DataFrame:
+    """A partition's slice, as a search returns it."""
+    handle = store.pinned("duplicates", key)
+    assert handle
+    columns = [name for name in DUPLICATES if name != "shard"]
+    return store.read(handle, "duplicates", columns, names_shard=True).select(DUPLICATES.names())
+
+
+def checked(store: ShardStore) -> dict[str, dg.AssetCheckResult]:
+    """What the checks say, by name."""
+    results = duplicates_hold(store)
+    assert isinstance(results, Iterable)
+    return {each.check_name or "": each for each in results}
+
+
+def test_a_partition_filtered_meanwhile_only_warns(store: ShardStore) -> None:
+    """The run of another partition goes on; what would be published is refused elsewhere."""
+    land(store, "arxiv|2019", FIRST)
+    land(store, "biorxiv|2019", SECOND)
+    find(store)
+
+    land(store, "arxiv|2019", {"chunk_001": {"a": 3}, "chunk_002": {"b": None}})
+
+    verdicts = checked(store)
+    assert not any(each.passed for each in verdicts.values())
+    assert {each.severity for each in verdicts.values()} == {dg.AssetCheckSeverity.WARN}
+    assert "arxiv|2019" in str(verdicts["every_slice_is_of_the_current_decisions"].metadata)
+
+
+def test_a_partition_filtered_during_the_search_is_searched_again(
+    store: ShardStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its slice and those of others are of what it holds in the end."""
+    land(store, "biorxiv|2019", SECOND)
+    late = [("arxiv|2019", FIRST)]
+
+    def landing(store: ShardStore, decisions: ShardSet) -> DecidedPartition:
+        if late:
+            land(store, *late.pop())
+        return decided_partition(store, decisions)
+
+    monkeypatch.setattr("s1mm_assets.assets.duplicates.decided_partition", landing)
+
+    made = search(store, bits=32, report=lambda line: None)
+
+    assert set(made) == {"arxiv|2019", "biorxiv|2019"}
+    assert slices(store) == {"biorxiv:c#1.1": "arxiv:b#1.1"}
+    assert all(each.passed for each in checked(store).values())
+
+
+def test_a_search_that_never_sees_one_state_ends(store: ShardStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says what to do, and the view stays that of the last search that did."""
+    land(store, "arxiv|2019", FIRST)
+    n_landed = 0
+
+    def landing(store: ShardStore, decisions: ShardSet) -> DecidedPartition:
+        nonlocal n_landed
+        n_landed += 1
+        land(store, "arxiv|2019", {**FIRST, "chunk_001": {"a": n_landed}})
+        return decided_partition(store, decisions)
+
+    monkeypatch.setattr("s1mm_assets.assets.duplicates.decided_partition", landing)
+
+    with pytest.raises(StoreError, match="during each of 5 searches: materialize duplicates when none is"):
+        search(store, bits=32, report=lambda line: None)
+    assert n_landed == MAX_SEARCHES
+    assert not Path(store.path("duplicates", "view.json")).exists()
+
+
+def test_a_publication_is_refused_where_another_partition_changed(store: ShardStore) -> None:
+    """No slice is of older decisions of its own partition, and yet an image may be there twice."""
+    land(store, "arxiv|2019", FIRST)
+    find(store)
+    release(store, "arxiv|2019")
+    pinned(store)
+    years = [f"biorxiv|{year}" for year in range(2013, 2025)]
+    for key in years:
+        land(store, key, {})
+
+    with pytest.raises(StoreError, match=r"decisions of 12 partitions .* biorxiv\|2022 and 2 more$"):
+        pinned(store)
+
+
+def test_every_partition_left_behind_is_named_at_once(store: ShardStore) -> None:
+    """Or a publication would be tried once for each."""
+    for key in ("biorxiv|2019", "biorxiv|2020"):
+        land(store, key, {"chunk_001": {f"p{key[-1]}": int(key[-1]) % 2}})
+    find(store)
+    for key in ("biorxiv|2019", "biorxiv|2020"):
+        release(store, key)
+
+    land(store, "arxiv|2019", FIRST)
+    find(store)
+
+    assert left_behind(store) == ["biorxiv|2019", "biorxiv|2020"]
+    with pytest.raises(StoreError, match=r"of 2 partitions .* again for biorxiv\|2019, biorxiv\|2020$"):
+        pinned(store)
+
+
+def test_the_view_is_no_garbage_and_no_partition(store: ShardStore) -> None:
+    """Though no commit names it."""
+    land(store, "arxiv|2019", FIRST)
+    find(store)
+    release(store, "arxiv|2019")
+
+    assert collect(store, older_than_s=-1).paths == ()
+
+    assert store.partitions("duplicates") == ["arxiv|2019"]
+    assert set(pinned(store)) == {"arxiv|2019"}

@@ -167,7 +167,7 @@ def test_the_report_has_numbers_pictures_and_the_gallery(
     store: ShardStore, handles: dict[str, ShardSet]
 ) -> None:
     """Pictures are PNG in Markdown; what was not evaluated is named with its setting."""
-    report = quality_report.written(store, list(handles.values()), seed=0)
+    report = quality_report.written(store, list(handles.values()), gallery_seed=0)
 
     assert report["measured"] == 1
     assert report["clip_score/n"] == 1
@@ -188,6 +188,6 @@ def test_an_empty_partition_has_a_report(store: ShardStore) -> None:
     assets = ("figure_candidates", "filtered_figures", "recaptions", "quality_metrics")
     empty = [ShardSet(asset=asset, partition=KEY) for asset in assets]
 
-    report = quality_report.written(store, empty, seed=0)
+    report = quality_report.written(store, empty, gallery_seed=0)
 
     assert report["measured"] == 0
