@@ -17,7 +17,7 @@ from s1mm_assets.filtering.settings import FilterSettings
 from s1mm_assets.stages import Failed, MapItems, ShardReader, ShardWriter, Stage
 from s1mm_assets.tables import Decision, FigureText, Measure, columns_of, frame_of
 
-VERSION = "2"
+VERSION = "3"
 BATCH_FIGURES = 16  # a task of one small image would cost more to send than to do
 BATCH_BYTES = 8 * 2**20
 
