@@ -52,7 +52,5 @@ def quality_metrics(
     )
     inputs = [raw_archives, figure_candidates, filtered_figures, recaptions]
     measured = store.derive(stage, partition, inputs=[*inputs, *scores], report=report)
-    context.add_output_metadata(
-        quality_report.written(store, [*inputs[1:], measured], gallery_seed=settings.checks.gallery_seed)
-    )
+    context.add_output_metadata(quality_report.written(store, [*inputs[1:], measured], settings))
     return measured

@@ -9,6 +9,7 @@ import polars as pl
 from s1mm_assets.metrics import READ, numbers, quality
 from s1mm_assets.release import FACTS_READ, count_rejections
 from s1mm_assets.resources.galleries import write_gallery
+from s1mm_assets.resources.settings import Settings
 from s1mm_assets.resources.shard_store import ShardStore
 from s1mm_assets.resources.shards import ShardSet
 
@@ -25,39 +26,30 @@ DOORS = {"figures": "extraction", "decisions": "filters", "recaptions": "recapti
 
 
 def written(
-    store: ShardStore, handles: Sequence[ShardSet], *, gallery_seed: int
+    store: ShardStore, handles: Sequence[ShardSet], settings: Settings
 ) -> dict[str, dg.MetadataValue | float | str]:
     """Write the gallery of a partition, and return the metadata of quality_metrics.
 
     Args:
         store: Where the tables are, and where the gallery goes.
         handles: Of figure_candidates, filtered_figures, recaptions and quality_metrics.
-        gallery_seed: Of the sample that the gallery shows.
+        settings: What was measured, and which figures the gallery shows.
     """
     by_asset = {each.asset: each for each in handles}
     metrics = store.read(by_asset["quality_metrics"], "metrics", READ)
-    gallery = write_gallery(store, by_asset, seed=gallery_seed)
+    gallery = write_gallery(store, by_asset, seed=settings.checks.gallery_seed)
     link = dg.MetadataValue.path(gallery) if store.is_local else dg.MetadataValue.text(gallery)
-    return {
-        **numbers(quality(metrics)),
-        **unevaluated(metrics),
-        **pictures(metrics),
-        "gallery": link,
-    }
+    return {**numbers(quality(metrics)), **unevaluated(settings), **pictures(metrics), "gallery": link}
 
 
-def unevaluated(metrics: pl.DataFrame) -> dict[str, str]:
-    """Return, for each measure that was not taken, the setting that turns it on."""
-    columns = {
-        "clip_score": "recaption_clip_tokens",
-        "pseudo_perplexity": "recaption_pseudo_perplexity",
-        "text_in_image": "n_claims_in_image",
+def unevaluated(settings: Settings) -> dict[str, str]:
+    """Return, for each measure that is turned off, the setting that turns it on."""
+    is_on = {
+        "clip_score": settings.metrics.clip_score,
+        "pseudo_perplexity": settings.metrics.pseudo_perplexity,
+        "text_in_image": settings.texts.sample_share > 0,
     }
-    return {
-        name: TURN_ON[name]
-        for name, column in columns.items()
-        if metrics[column].null_count() == len(metrics)
-    }
+    return {name: TURN_ON[name] for name, on in is_on.items() if not on}
 
 
 def pictures(metrics: pl.DataFrame) -> dict[str, dg.MetadataValue]:
