@@ -1,7 +1,8 @@
 """Pictures of a partition's numbers, beside those of the paper: from plain numbers to the bytes of a PNG.
 
 Belongs here: how something is drawn. Does not: which rows are drawn, or where a picture is shown. Equal numbers
-give equal bytes. Every chart is white, so that it reads on a dark page too, and twice as wide as it is shown.
+give equal bytes. Every chart is white, so that it reads on a dark page too, and no wider than the dialog in
+which the Dagster UI shows it, which cuts off what is.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,12 +17,14 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
+from s1mm_assets.metrics.subjects import PAPER_SHARES
+
 ORIGINAL = "#e07b00"  # the paper's pair: orange for captions, blue for recaptions; told apart without hue too
 ENHANCED = "#0b5fa5"
 INK, QUIET, RULE = "#1c1f23", "#5f6670", "#d9dde2"
 SHUFFLED, KEPT, REJECTED, BAND = "#6b7280", "#49515c", "#b5485d", "#f4f5f7"
 
-WIDTH, HEIGHT, DPI = 7.0, 3.8, 200  # inches: 1,400 pixels, shown on about 700
+WIDTH, HEIGHT, DPI = 7.0, 3.8, 130  # inches: 910 pixels, as many as the UI shows whole on a laptop
 COLOURS = 32  # of the palette: a third of the bytes, and no eye tells
 LARGEST, SMALLEST = 1e100, 1e-100  # beyond them squares and ratios are infinite or zero
 MOST_BINS, MOST_STEPS, MOST_REASONS = 60, 1000, 14
@@ -29,15 +32,6 @@ TAIL = 0.005  # a tail that is drawn only where it is short
 
 PAPER_LENGTHS = "the paper: 267 ± 261 and 759 ± 251, 2.8×"  # Figure 2
 PAPER_CLIP = "the paper: mean +18.21 %, variance −27.77 %"  # Figure 6
-PAPER_SUBJECTS = {  # Figure 1: subject → share
-    "Physics": 0.33,
-    "Computer Science": 0.25,
-    "Astronomy": 0.13,
-    "Biology": 0.10,
-    "Mathematics": 0.09,
-    "Others": 0.10,
-}
-
 Values = NDArray[np.float64]
 Range = tuple[float, float]
 Numbers = ArrayLike | Sequence[float | None]
@@ -145,7 +139,7 @@ def subject_bars(counts: Mapping[str | None, int]) -> bytes:
     """
     if any(n < 0 for n in counts.values()):
         raise ValueError(f"negative count in {dict(counts)}")
-    known = dict.fromkeys(PAPER_SUBJECTS, 0)
+    known = {subject.value: 0 for subject in PAPER_SHARES}
     for subject, n in counts.items():
         if subject is not None:
             known[subject if subject in known else "Others"] += n
@@ -158,7 +152,7 @@ def subject_bars(counts: Mapping[str | None, int]) -> bytes:
     shares = [n / total for n in known.values()]
     rows = range(len(known))
     axes.barh(rows, shares, height=0.62, color=ENHANCED)
-    paper = list(PAPER_SUBJECTS.values())
+    paper = list(PAPER_SHARES.values())
     label = "the paper's share"
     axes.plot(paper, rows, "|", color=ORIGINAL, markersize=19, markeredgewidth=2.4, label=label)
     for row, (n, share) in enumerate(zip(known.values(), shares, strict=True)):

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from s1mm_assets.metrics import charts
+from s1mm_assets.metrics.subjects import PAPER_SHARES
 
 RANDOM = np.random.default_rng(6)
 OLD = RANDOM.lognormal(5.2, 0.9, 3000).round()
@@ -153,9 +154,7 @@ def test_subjects_are_shares_of_the_figures_that_have_one(drawn: list[Figure]) -
     assert "50 figures; 7 without a subject" in written
     assert "30  (60.0 %)" in written
     assert "20  (40.0 %)" in written
-    assert [text for text in written.splitlines() if text in charts.PAPER_SUBJECTS] == [
-        *charts.PAPER_SUBJECTS
-    ]
+    assert [text for text in written.splitlines() if text in PAPER_SHARES] == [*PAPER_SHARES]
 
 
 def test_the_waterfall_falls_from_door_to_door(drawn: list[Figure]) -> None:
@@ -222,7 +221,7 @@ PICTURES: dict[str, Callable[[], bytes]] = {
     "lengths": lambda: charts.length_histograms(OLD, NEW),
     "perplexities": lambda: charts.perplexity_cdfs(*PERPLEXITIES),
     "clip": lambda: charts.clip_histograms(*SCORES, RANDOM.permutation(SCORES[0])),
-    "subjects": lambda: charts.subject_bars({**dict.fromkeys(charts.PAPER_SUBJECTS, 123456), None: 5}),
+    "subjects": lambda: charts.subject_bars({**dict.fromkeys(PAPER_SHARES, 123456), None: 5}),
     "waterfall": lambda: charts.rejection_waterfall(10**6, LONGEST),
     "no lengths": lambda: charts.length_histograms([], []),
     "no perplexities": lambda: charts.perplexity_cdfs([0, -1, None], [1, 2, 3]),
@@ -243,7 +242,7 @@ def test_a_picture_is_a_small_white_png_that_says_nothing_of_its_maker(name: str
 
     image = Image.open(BytesIO(content))
     image.load()
-    assert (image.format, image.width) == ("PNG", 1400)
+    assert (image.format, image.width) == ("PNG", 910)
     assert image.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
     assert len(content) <= 60_000
     assert image.info == {}
