@@ -18,7 +18,7 @@ demo: $(VENV)/installed system $(DAGSTER_HOME)/dagster.yaml ## Build a release f
 	$(BIN)/s1mm demo
 
 test: $(VENV)/models system browser ## Run the tests
-	$(BIN)/python -m pytest -n auto --dist loadgroup
+	$(BIN)/python -m pytest -n auto --dist loadgroup --ignore s1mm_assets_tests/vllm
 
 test-vllm: $(VENV)-vllm/installed ## Run the tests that need a real vLLM, on the CPU, in an environment of its own
 	$(VENV)-vllm/bin/python -m pytest s1mm_assets_tests/vllm

