@@ -32,6 +32,7 @@ check: $(VENV)/installed ## Lint, types, import contracts
 dev: $(VENV)/installed system $(DAGSTER_HOME)/dagster.yaml ## Open the graph in the Dagster UI at http://localhost:3000
 	$(BIN)/dagster dev --host 127.0.0.1 --port 3000
 
+bench: export PYTHONPATH := $(CURDIR):$(CURDIR)/s1mm_assets_tests/torchvision_shim
 bench: $(VENV)/models system ## Run every benchmark; one line of JSON each
 	for name in end_to_end latex latex_accuracy latex_fuzz raster pdf pdf_accuracy recaption_feed window_tokens \
 	  perplexity clip phash picture_filters duplicates; do \

@@ -22,6 +22,8 @@ import numpy as np
 import pypdfium2
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from s1mm_assets_tests.filtering.drawings import monospaced
+
 FIGURE = "figure"
 DPI = 200
 WORDS = """model data energy baseline accuracy Sample treatment control Region score ours Method Dataset""".split()  # noqa: SIM905 - long enough
@@ -590,16 +592,6 @@ def touching_boxes(rng: random.Random) -> Image.Image:
             pen.rectangle((left, top, left + width, top + height), outline="black", width=2)
             middle = (left + width / 2, top + height / 2)
             pen.text(middle, rng.choice(WORDS), fill="black", font=font(20), anchor="mm")
-    return image
-
-
-def monospaced(lines: list[str]) -> Image.Image:
-    """Lines of text, every character as wide as every other."""
-    image = Image.new("RGB", (24 + 13 * max(map(len, lines)), 30 + 26 * len(lines)), "white")
-    pen = ImageDraw.Draw(image)
-    for row, line in enumerate(lines):
-        for column, letter in enumerate(line):
-            pen.text((18 + 13 * column, 27 + 26 * row), letter, fill="black", font=font(20), anchor="mm")
     return image
 
 

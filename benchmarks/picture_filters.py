@@ -27,8 +27,8 @@ from corpus import CORPUS
 from labelled_pictures import CAPTION, FIGURE, Labelled, own_pictures
 from PIL import Image
 
+from s1mm_assets.decoding import open_rgb
 from s1mm_assets.filtering import DUPLICATES, FilterSettings, MeasureJob, decide, measure
-from s1mm_assets.filtering.measures import open_rgb
 from s1mm_assets.tables import FigureCandidate, FigureText, Measure, frame_of
 
 CLASSES = ("table_as_image", "logo", "portrait", "machine_code", "licence_badge")
@@ -94,7 +94,7 @@ def judged(pictures: list[Labelled], texts: pl.DataFrame | None) -> list[str]:
         frame_of(Measure, measures),
         DUPLICATES.to_frame(),
         FilterSettings(),
-        texts,
+        [] if texts is None else [texts],
     )
     return [rejection if rejection in CLASSES else FIGURE for rejection in decisions["rejection"]]
 

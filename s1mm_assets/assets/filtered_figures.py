@@ -44,7 +44,7 @@ def filtered_figures(
         store.read(figure_candidates, "figures", filtering.RULE_COLUMNS, names_shard=True),
         store.read(measures, "measures", filtering.MEASURE_COLUMNS),
         settings.filtering,
-        texts=store.read(texts, "texts", filtering.TEXT_COLUMNS),
+        texts=store.scan(texts, "texts", filtering.TEXT_COLUMNS),
     )
     duplicates = filtering.find_duplicates(survivors, bits=settings.filtering.near_duplicate_bits)
     decide = filtering.decide_stage(settings=settings.filtering, duplicates=duplicates)

@@ -4,21 +4,17 @@ Images are untrusted: any bytes give a `Measure`, with a rejection where they do
 """
 
 import re
-import warnings
 from dataclasses import dataclass
-from io import BytesIO
 
 import numpy as np
 from PIL import Image, ImageChops, UnidentifiedImageError
 
+from s1mm_assets.decoding import ImageTooLargeError, open_rgb
 from s1mm_assets.filtering.code_look import code_share
 from s1mm_assets.filtering.perceptual_hash import detail_hash, perceptual_hash
 from s1mm_assets.filtering.picture_look import badge_score, logo_score, tone_bits
 from s1mm_assets.filtering.table_look import table_score
 from s1mm_assets.tables import Measure, Rejection
-
-MAX_PIXELS = 100_000_000
-"""More is refused before it is decoded: 100 megapixels take 300 MB as RGB."""
 
 BACKGROUND_TOLERANCE = 16  # JPEG noise and antialiasing of a plain ground stay within it
 THUMBNAIL_SIDE_PX = 256
@@ -30,10 +26,6 @@ class MeasureJob:
 
     figure_id: str
     image: bytes | None
-
-
-class ImageTooLargeError(Exception):
-    """The image says that it has more pixels than `MAX_PIXELS`."""
 
 
 def measure(job: MeasureJob) -> Measure:
@@ -84,35 +76,6 @@ def unmeasured(figure_id: str, rejection: str, evidence: str | None) -> Measure:
         rejection=rejection,
         evidence=evidence,
     )
-
-
-def open_rgb(image: bytes) -> Image.Image:
-    """Decode PNG or JPEG bytes to RGB, transparent parts on white.
-
-    Raises:
-        ImageTooLargeError: It says that it has more than `MAX_PIXELS` pixels.
-        Exception: Pillow refuses the bytes; damaged files make it raise many kinds.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # we have a cap of our own, and damaged EXIF data are no concern
-        try:
-            opened = Image.open(BytesIO(image), formats=("PNG", "JPEG"))
-        except Image.DecompressionBombError as error:
-            raise ImageTooLargeError(str(error)) from error
-        if opened.width * opened.height > MAX_PIXELS:
-            raise ImageTooLargeError(f"{opened.width} x {opened.height} pixels, more than {MAX_PIXELS}")
-        opened.load()
-        return _on_white(opened)
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16-bit greyscale: Pillow would clip it
-        return Image.fromarray((np.asarray(image, dtype=np.uint32) >> 8).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        layered = image.convert("RGBA")
-        white = Image.new("RGBA", layered.size, "white")
-        return Image.alpha_composite(white, layered).convert("RGB")
-    return image.convert("RGB")
 
 
 def ink_share(image: Image.Image) -> float:

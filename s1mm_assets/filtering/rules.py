@@ -3,6 +3,7 @@
 Rules look at one row at a time; duplicates are found among the survivors, in duplicates.py.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import polars as pl
@@ -17,7 +18,7 @@ from s1mm_assets.filtering.paper_words import (
 )
 from s1mm_assets.filtering.settings import FilterSettings
 from s1mm_assets.filtering.text_look import licence_words, publisher_words, table_score_of_text
-from s1mm_assets.tables import Decision, FigureText, Rejection, schema_of
+from s1mm_assets.tables import Decision, Rejection, schema_of
 
 RULE_COLUMNS = (
     *("figure_id", "caption", "image_size_bytes", "width_px", "height_px", "sha256"),
@@ -128,7 +129,7 @@ def survivors(
     figures: pl.DataFrame,
     measures: pl.DataFrame,
     settings: FilterSettings,
-    texts: pl.DataFrame | None = None,
+    texts: Iterable[pl.DataFrame] = (),
 ) -> pl.DataFrame:
     """Return the figures that no rule rejects, with `SURVIVOR_COLUMNS`.
 
@@ -136,7 +137,7 @@ def survivors(
         figures: `RULE_COLUMNS`, and `shard`: the name of the shard that each figure is in.
         measures: `MEASURE_COLUMNS` of the same figures.
         settings: The thresholds.
-        texts: `TEXT_COLUMNS` of figures whose text was read, none or some of them; None is none.
+        texts: `TEXT_COLUMNS` of figures whose text was read, none or some of them; one group in memory at a time.
     """
     judged = _judge(figures, measures, texts, rules(settings))
     kept = judged.filter(pl.col("rejection").is_null())
@@ -148,7 +149,7 @@ def decide(
     measures: pl.DataFrame,
     duplicates: pl.DataFrame,
     settings: FilterSettings,
-    texts: pl.DataFrame | None = None,
+    texts: Iterable[pl.DataFrame] = (),
 ) -> pl.DataFrame:
     """Return one decision per figure, in the order given; `rejection` is null where it is kept.
 
@@ -157,8 +158,8 @@ def decide(
         measures: `MEASURE_COLUMNS` of the same figures.
         duplicates: What `find_duplicates` returned; may name other figures too.
         settings: The thresholds.
-        texts: `TEXT_COLUMNS` of figures whose text was read, none or some of them; None is none. The same as
-            `survivors` was given, or a duplicate may name a figure that is not kept.
+        texts: `TEXT_COLUMNS` of figures whose text was read, none or some of them; one group in memory at a time.
+            The same as `survivors` was given, or a duplicate may name a figure that is not kept.
 
     Raises:
         polars.exceptions.ComputeError: A figure is there twice.
@@ -191,7 +192,7 @@ def decide(
 
 
 def _judge(
-    figures: pl.DataFrame, measures: pl.DataFrame, texts: pl.DataFrame | None, ordered: list[Rule]
+    figures: pl.DataFrame, measures: pl.DataFrame, texts: Iterable[pl.DataFrame], ordered: list[Rule]
 ) -> pl.DataFrame:
     """Add to each figure its measures and what the first rule that holds says of it."""
     seen = measures.select(
@@ -223,11 +224,10 @@ def _judge(
     )
 
 
-def _with_words(rows: pl.DataFrame, texts: pl.DataFrame | None) -> pl.DataFrame:
+def _with_words(rows: pl.DataFrame, texts: Iterable[pl.DataFrame]) -> pl.DataFrame:
     """Add what shape, caption, file name and the text in the image say."""
     longer, shorter = pl.max_horizontal("width_px", "height_px"), pl.min_horizontal("width_px", "height_px")
     sizes = rows.select("figure_id", "width_px", "height_px").drop_nulls()
-    read = schema_of(FigureText).to_frame() if texts is None else texts
     said = [
         (
             figure_id,
@@ -235,7 +235,8 @@ def _with_words(rows: pl.DataFrame, texts: pl.DataFrame | None) -> pl.DataFrame:
             float(licence_words(lines)),
             float(publisher_words(lines)),
         )
-        for figure_id, lines, width, height in read.select(TEXT_COLUMNS)
+        for group in texts
+        for figure_id, lines, width, height in group.select(TEXT_COLUMNS)
         .drop_nulls()
         .join(sizes, on="figure_id")
         .iter_rows()

@@ -122,7 +122,7 @@ def decide_stage(*, settings: FilterSettings, duplicates: pl.DataFrame) -> Stage
         measures = reader.read(MEASURES, "measures")
         texts = reader.read(TEXTS, "texts")
         found = by_shard.get(reader.shard, none)
-        writer.write("decisions", decide(figures, measures, found, settings, texts=texts))
+        writer.write("decisions", decide(figures, measures, found, settings, texts=[texts]))
         writer.write("texts", texts)
 
     def shard_inputs(shard: str) -> dict[str, str]:

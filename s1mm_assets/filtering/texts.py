@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 from PIL import Image
 
-from s1mm_assets.filtering.measures import ImageTooLargeError, open_rgb
+from s1mm_assets.decoding import ImageTooLargeError, open_rgb
 from s1mm_assets.sampling import END, is_sampled, sample
 from s1mm_assets.stages import Failed, MapItems, ShardReader, ShardWriter, Stage
 from s1mm_assets.tables import FigureText, Rejection, frame_of

@@ -9,7 +9,6 @@ import hashlib
 import json
 import math
 import re
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -17,15 +16,14 @@ from io import BytesIO
 from typing import Any
 
 import jinja2
-import numpy as np
 import polars as pl
 from PIL import Image
 
+from s1mm_assets.decoding import open_rgb
 from s1mm_assets.metrics.verdicts import COLUMNS, DANGEROUS, KEPT, digest
 from s1mm_assets.sampling import draws
 
 SIDE_PX = 960  # of the image in the page: sharp at twice the density of its place in a card
-MAX_PIXELS = 100_000_000  # of an image that is decoded: what a release can hold
 QUALITIES = (80, 60, 35)  # of the WebP: the first that fits, else the last
 IMAGE_BYTES = 110_000
 
@@ -190,14 +188,7 @@ def number(value: float | None) -> float | None:
 def thumbnail(image: bytes) -> str | None:
     """Return a smaller image as the base64 of a WebP; None where the bytes are no image that can be shown."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # we have a cap of our own, and damaged EXIF data are no concern
-            opened = Image.open(BytesIO(image), formats=("PNG", "JPEG"))
-            if opened.width * opened.height > MAX_PIXELS:
-                return None
-            opened.draft("RGB", (2 * SIDE_PX, 2 * SIDE_PX))  # a JPEG is decoded no larger than needed
-            opened.load()
-            shown = on_white(opened)
+        shown = open_rgb(image, shown_px=2 * SIDE_PX)
         shown.thumbnail((SIDE_PX, SIDE_PX), Image.Resampling.LANCZOS, reducing_gap=2)
         for quality in QUALITIES:
             file = BytesIO()
@@ -207,14 +198,3 @@ def thumbnail(image: bytes) -> str | None:
     except Exception:  # of hostile bytes Pillow raises many kinds; the card says that it failed
         return None
     return base64.b64encode(file.getvalue()).decode()
-
-
-def on_white(image: Image.Image) -> Image.Image:
-    """Return an image in plain colours, what is transparent as white, as on paper."""
-    if image.mode.startswith("I"):  # 16-bit greyscale: Pillow would clip it
-        return Image.fromarray((np.asarray(image, dtype=np.uint32) >> 8).astype(np.uint8)).convert("RGB")
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    layered = image.convert("RGBA")
-    white = Image.new("RGBA", layered.size, "white")
-    return Image.alpha_composite(white, layered).convert("RGB")

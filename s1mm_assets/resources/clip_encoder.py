@@ -24,7 +24,7 @@ import PIL
 from numpy.typing import NDArray
 from PIL import Image
 
-from s1mm_assets.filtering.measures import MAX_PIXELS, ImageTooLargeError, open_rgb
+from s1mm_assets.decoding import MAX_PIXELS, ImageTooLargeError, open_rgb
 from s1mm_assets.metrics.clip_score import Embeddings, Missing
 from s1mm_assets.resources.machine import usable_cores
 

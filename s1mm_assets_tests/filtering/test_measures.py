@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from s1mm_assets.decoding import MAX_PIXELS, open_rgb
 from s1mm_assets.filtering import MeasureJob, measure
-from s1mm_assets.filtering.measures import MAX_PIXELS, ink_share, n_colours, open_rgb
+from s1mm_assets.filtering.measures import ink_share, n_colours
 from s1mm_assets.tables import Measure
 from s1mm_assets_tests.filtering import drawings
 from s1mm_assets_tests.strategies import UNTIMED

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from s1mm_assets.filtering.measures import open_rgb
+from s1mm_assets.decoding import open_rgb
 from s1mm_assets.filtering.perceptual_hash import detail_hash, perceptual_hash
 from s1mm_assets_tests.filtering import drawings
 

@@ -249,8 +249,8 @@ def test_text_adds_to_the_looks(
     text = FigureText(figure_id=ID, lines=lines, rejection=None, evidence=None)
     texts = frame_of(FigureText, [text])
 
-    decisions = decide(figures, measures, NONE, SETTINGS, texts)
-    kept = survivors(figures.with_columns(shard=pl.lit("s")), measures, SETTINGS, texts)
+    decisions = decide(figures, measures, NONE, SETTINGS, [texts])
+    kept = survivors(figures.with_columns(shard=pl.lit("s")), measures, SETTINGS, [texts])
 
     assert decisions["rejection"].to_list() == [rejection]
     assert len(kept) == (rejection is None)

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from s1mm_assets import decoding
 from s1mm_assets.metrics import gallery
 from s1mm_assets.metrics.gallery import GalleryFigure, choose, gallery_page, thumbnail
 from s1mm_assets.sampling import is_sampled
@@ -308,7 +309,7 @@ def test_an_image_that_cannot_be_shown_is_said_to_be_so(image: bytes) -> None:
 
 def test_an_image_of_too_many_pixels_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     """However well it is made: the cap holds before a pixel is read."""
-    monkeypatch.setattr(gallery, "MAX_PIXELS", 40 * 30)
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 40 * 30)
     assert thumbnail(png(40, 30)) is not None
     assert thumbnail(png(41, 30)) is None
 

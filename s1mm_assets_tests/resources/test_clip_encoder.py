@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from s1mm_assets.filtering.measures import open_rgb
+from s1mm_assets.decoding import open_rgb
 from s1mm_assets.metrics.clip_score import Embeddings, Missing, Pair, clip_scores, windows
 from s1mm_assets.resources import clip_encoder
 from s1mm_assets.resources.clip_encoder import (
