@@ -10,6 +10,7 @@ from s1mm_assets.assets.figure_candidates import figure_candidates
 from s1mm_assets.assets.filtered_figures import filtered_figures
 from s1mm_assets.assets.hf_publication import hf_publication
 from s1mm_assets.assets.hf_release import hf_release
+from s1mm_assets.assets.hub_repository import hub_repository
 from s1mm_assets.assets.quality_metrics import quality_metrics
 from s1mm_assets.assets.raw_archives import raw_archives
 from s1mm_assets.assets.recaptions import recaptions
@@ -25,7 +26,7 @@ from s1mm_assets.resources.captioners.registry import Captioners, VllmServers, s
 from s1mm_assets.resources.clip_encoder import ClipEncoders
 from s1mm_assets.resources.layout_detector import LayoutDetectors
 from s1mm_assets.resources.masked_language_model import MaskedLanguageModels
-from s1mm_assets.resources.release_folder import ReleaseFolder
+from s1mm_assets.resources.release_bucket import release_place
 from s1mm_assets.resources.renderers import Renderers
 from s1mm_assets.resources.settings import Settings, SettingsError
 from s1mm_assets.resources.shard_io import ShardSetIOManager
@@ -54,7 +55,7 @@ def words_from(variable: str, *, default: str) -> list[str]:
 SETTINGS = Settings(path=os.environ.get("S1MM_SETTINGS", ""))
 STORE = ShardStore(uri=os.environ.get("S1MM_STORE", "var/store"))
 SOURCES = Sources(root=os.environ.get("S1MM_SOURCES", "var/sources"))
-RELEASE = ReleaseFolder(path=os.environ.get("S1MM_RELEASE", "var/release"))
+RELEASE = release_place(os.environ.get("S1MM_RELEASE", "var/release"))
 WORKERS = WorkerPool(n_workers=number_from("S1MM_WORKERS", default=0))
 RENDERERS = Renderers()
 LAYOUT = LayoutDetectors(
@@ -87,7 +88,7 @@ CHECKS = [
 ]
 
 defs = dg.Definitions(
-    assets=[*PIPELINE, DUPLICATES, PUBLICATION],
+    assets=[*PIPELINE, DUPLICATES, PUBLICATION, hub_repository],
     asset_checks=CHECKS,
     resources={
         "settings": SETTINGS,
@@ -108,5 +109,6 @@ defs = dg.Definitions(
         dg.define_asset_job("hf_release", dg.AssetSelection.assets(hf_release)),
         dg.define_asset_job("one_partition", dg.AssetSelection.assets(*PIPELINE, DUPLICATES)),
         dg.define_asset_job("publication", dg.AssetSelection.assets(hf_publication)),
+        dg.define_asset_job("upload", dg.AssetSelection.assets(hub_repository)),
     ],
 )

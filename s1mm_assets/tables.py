@@ -72,6 +72,8 @@ class Rejection(StrEnum):
 
     # records: the release
     CLIP_BELOW_THRESHOLD = "clip_below_threshold"
+    RETRACTED = "retracted"
+    TAKEN_DOWN = "taken_down"
 
     # caused by the environment, not by the row: redone on request (`s1mm retry`)
     TIMED_OUT = "timed_out"
@@ -145,6 +147,10 @@ class Metadata:
     updated: Annotated[str | None, pl.String]  # ISO date
     version: Annotated[str | None, pl.String]
     is_withdrawn: Annotated[bool, pl.Boolean]
+    is_retracted: Annotated[bool | None, pl.Boolean] = (
+        None  # by its journal; null where the source does not say
+    )
+    licence_read: Annotated[str | None, pl.String] = None  # ISO date of the metadata that give the licence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +170,7 @@ class Paper:
     warnings: Annotated[list[str], pl.List(pl.String)]
     rejection: Annotated[str | None, pl.String]
     evidence: Annotated[str | None, pl.String]
+    licence: Annotated[str | None, pl.String] = None  # as the paper's own markup gives it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -356,6 +363,8 @@ class ReleaseRecord:
     image_sha256: Annotated[str | None, pl.String]
     rejection: Annotated[str | None, pl.String]
     evidence: Annotated[str | None, pl.String] = None  # the figure that is kept, or the score
+    released_as: Annotated[str | None, pl.String] = None  # image; recipe: its licence keeps the image back
+    licence: Annotated[str | None, pl.String] = None  # SPDX id; null: not known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -364,7 +373,7 @@ class ReleaseFile:
 
     path: Annotated[str, pl.String]  # in the release: "arxiv/jsonl/2019.jsonl"
     piece: Annotated[str, pl.String]  # file name of the piece in the shard
-    media: Annotated[str, pl.String]  # records, images, data
+    media: Annotated[str, pl.String]  # records, images, data, recipes …: release.pieces.MEDIA
     n_bytes: Annotated[int, pl.UInt64]
     sha256: Annotated[str, pl.String]
     n_rows: Annotated[int, pl.UInt64]

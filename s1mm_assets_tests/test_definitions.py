@@ -28,11 +28,11 @@ JOBS = ["one_partition", "to_quality_metrics", "duplicates", "hf_release", "publ
 
 
 def test_the_graph_is_the_mission() -> None:
-    """Six partitioned assets in a row, duplicates before the last, then the publication; all have checks."""
+    """Six partitioned assets in a row, duplicates before the last; then publication and, without checks, upload."""
     graph = definitions.defs.resolve_asset_graph()
 
     joined = {"duplicates", "hf_publication"}
-    assert {key.path[-1] for key in graph.get_all_asset_keys()} == {*STAGES, *joined}
+    assert {key.path[-1] for key in graph.get_all_asset_keys()} == {*STAGES, *joined, "hub_repository"}
     for before, after in itertools.pairwise(STAGES):
         assert dg.AssetKey(before) in graph.get(dg.AssetKey(after)).parent_keys
     assert {key.path[-1] for key in graph.get(dg.AssetKey("duplicates")).parent_keys} == {"filtered_figures"}

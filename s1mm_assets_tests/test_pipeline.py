@@ -1,5 +1,6 @@
 """The example corpus through the whole graph: what `make demo` does, killed, repeated and changed."""
 
+import gzip
 import hashlib
 import json
 import os
@@ -21,6 +22,7 @@ from PIL import Image, ImageOps
 from s1mm_assets.reports import failures, status
 from s1mm_assets.resources.shard_store import ShardStore
 from s1mm_assets_tests import pinned
+from s1mm_assets_tests.imitations.hub import WRITES, ImitationHub
 
 ROOT = Path(__file__).parents[1]
 S1MM = Path(sys.executable).with_name("s1mm")
@@ -142,6 +144,12 @@ def copy(built: Home, tmp_path: Path) -> Home:
 pytestmark = [pytest.mark.xdist_group("pipeline"), pytest.mark.needs("gs", "pdftoppm")]
 
 
+def records_in(release: Path) -> list[dict[str, Any]]:
+    """The records of a release, with and without image."""
+    paths = [*release.glob("*/jsonl/*.jsonl"), *release.glob("*/recipes/*.jsonl")]
+    return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
+
+
 def test_every_example_gives_what_its_author_expects(built: Home) -> None:
     """Rows, released figures and rejections, paper by paper, as counted by hand in the TeX."""
     expected = {
@@ -153,9 +161,7 @@ def test_every_example_gives_what_its_author_expects(built: Home) -> None:
     rejected: dict[str, Counter[str]] = {}
     for paper_id, rejection in papers.select("id", "rejection").iter_rows():
         rejected.setdefault(paper_id, Counter())[rejection] += 1
-    lines = [line for path in built.release.glob("*/jsonl/*.jsonl") for line in path.read_text().splitlines()]
-    records = [json.loads(line) for line in lines]
-    released = Counter(record["paper_id"] for record in records)
+    released = Counter(record["paper_id"] for record in records_in(built.release))
 
     got = {
         paper_id: {"released": released[paper_id], "rejections": dict(rejected.get(paper_id, {}))}
@@ -262,6 +268,91 @@ def test_nothing_is_lost_between_the_doors(built: Home) -> None:
 def test_a_release_verifies(built: Home) -> None:
     """`s1mm verify` finds nothing wrong, and finds a flipped bit."""
     assert built.run("verify", str(built.release)).returncode == 0
+
+
+def test_what_licences_keep_back_can_be_rebuilt(built: Home, tmp_path: Path) -> None:
+    """From the papers, every image to the byte and every caption: a release that verifies; without them, none."""
+    recipes = [record for record in records_in(built.release) if "recipe" in record]
+    assert recipes
+
+    done = built.run(
+        "rehydrate", str(built.release), "--papers", str(built.sources), "--out", str(tmp_path / "rebuilt")
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert built.run("verify", str(tmp_path / "rebuilt")).returncode == 0
+    rebuilt = {record["figure_id"]: record for record in records_in(tmp_path / "rebuilt")}
+    assert rebuilt.keys() == {record["figure_id"] for record in recipes}
+    for record in recipes:
+        caption = rebuilt[record["figure_id"]]["caption"]
+        assert hashlib.sha256(caption.encode()).hexdigest() == record["recipe"]["caption_sha256"]
+        assert rebuilt[record["figure_id"]]["image_sha256"] == record["image_sha256"]
+
+
+def test_other_papers_rebuild_nothing(built: Home, tmp_path: Path) -> None:
+    """Each figure says why: the paper is not there, or its image is another."""
+    recipes = [record for record in records_in(built.release) if "recipe" in record]
+    paper_id = next(record["paper_id"] for record in recipes if record["method"] == "latex")
+    (tmp_path / "papers").mkdir()
+    source = rb"\documentclass{article}\begin{document}\begin{figure}\caption{None}\end{figure}\end{document}"
+    (tmp_path / "papers" / f"{paper_id.replace('/', '')}.tex.gz").write_bytes(gzip.compress(source))
+
+    done = built.run(
+        *("rehydrate", str(built.release), "--papers", str(tmp_path / "papers")),
+        *("--out", str(tmp_path / "rebuilt"), "--report", str(tmp_path / "report.jsonl")),
+    )
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    failed = [json.loads(line) for line in (tmp_path / "report.jsonl").read_text().splitlines()]
+    assert {each["figure_id"] for each in failed} == {record["figure_id"] for record in recipes}
+    assert {each["outcome"] for each in failed if f":{paper_id}#" not in each["figure_id"]} == {
+        "paper not among your papers"
+    }
+    assert not records_in(tmp_path / "rebuilt")
+
+
+ALLOWED = """[release]
+repository = "lab/figures"
+[publication]
+allow_context_recaptions = true
+allow_not_evaluated = true
+"""
+
+
+def test_a_release_is_refused_then_sent_then_verified_on_the_hub(copy: Home, tmp_path: Path) -> None:
+    """Nothing is sent where it is refused, or asked what would be; in the end the Hub holds the release's files."""
+    token = "_".join(("hf", "a1b2c3d4e5f6" * 3))
+    with ImitationHub(tmp_path / "hub", token=token) as hub:
+        changes = {
+            "HF_ENDPOINT": hub.endpoint,
+            "HF_TOKEN": token,
+            "HF_HOME": str(tmp_path / "hf"),
+            "HF_HUB_OFFLINE": "0",
+        }
+
+        refused = copy.run("publish", "lab/figures", **changes)
+        assert refused.returncode == 2
+        assert "allow_context_recaptions" in refused.stderr
+        assert "allow_not_evaluated" in refused.stderr
+
+        copy.settings = tmp_path / "s1mm.toml"
+        copy.settings.write_text(ALLOWED)
+        dry = copy.run("publish", "--dry-run", **changes)
+        assert dry.returncode == 0, dry.stdout + dry.stderr
+        assert not hub.asked(WRITES.pattern)
+
+        sent = copy.run("publish", **changes)
+        assert sent.returncode == 0, sent.stdout + sent.stderr
+        assert set(hub.tree("lab/figures")) - {".gitattributes"} == set(digests(copy.release))
+        assert "datasets/lab/figures@v1" in sent.stdout
+        assert token not in sent.stdout + sent.stderr
+
+        verified = copy.run("verify", "hf://datasets/lab/figures", **changes)
+        assert verified.returncode == 0, verified.stdout + verified.stderr
+        hub.damage("lab/figures", "arxiv/images_2019.tar.gz")
+        damaged = copy.run("verify", "hf://datasets/lab/figures", **changes)
+        assert damaged.returncode == 1
+        assert "arxiv/images_2019.tar.gz" in damaged.stdout
 
 
 def test_a_damaged_release_does_not_verify(copy: Home) -> None:

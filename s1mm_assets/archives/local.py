@@ -22,6 +22,7 @@ SERVICE_FILES = frozenset({MANIFEST, "transfer.xml", "directives.xml", "peer_rev
 ARTICLE_EXTENSIONS = frozenset({"xml", "nxml"})
 TAR_BLOCK = 512
 LISTS = frozenset({"authors", "categories"})
+FLAGS = frozenset({"is_withdrawn", "is_retracted"})
 
 
 class MetadataError(ValueError):
@@ -195,7 +196,7 @@ def _value(key: str, value: Any) -> Any:
     if key in LISTS:
         is_right = isinstance(value, list) and all(isinstance(each, str) for each in value)
     else:
-        is_right = isinstance(value, bool if key == "is_withdrawn" else str)
+        is_right = isinstance(value, bool if key in FLAGS else str)
     if not is_right:
         raise ValueError(f"{key} is {value!r}")
     return value

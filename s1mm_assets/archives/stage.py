@@ -12,7 +12,7 @@ from s1mm_assets.archives.limits import MIB, Limits
 from s1mm_assets.stages import Failed, MapItems, ShardReader, ShardWriter, SourceUnavailable, Stage, Unread
 from s1mm_assets.tables import ENVIRONMENT_CAUSED, Archive, Metadata, Rejection, frame_of
 
-VERSION = "2"
+VERSION = "3"
 """Raised when the same delivery would be recorded otherwise than before."""
 
 HASHED_BYTES = 64 * MIB  # read at a time of a delivery that is too large to be opened

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from s1mm_assets import filtering
+from s1mm_assets.release import ReleaseSettings
 from s1mm_assets.resources.decided_partitions import decided, decided_partition, record_view, view_of
 from s1mm_assets.resources.settings import Settings
 from s1mm_assets.resources.shard_store import Report, ShardStore, StoreError
@@ -22,7 +23,8 @@ def duplicates(
     context: dg.AssetExecutionContext, store: ShardStore, settings: Settings
 ) -> dg.MaterializeResult[None]:
     """Kept figures whose image another partition has too, and releases: for each partition a slice."""
-    slices = search(store, bits=settings.filtering.near_duplicate_bits, report=context.log.info)
+    bits = settings.filtering.near_duplicate_bits
+    slices = search(store, bits=bits, release=settings.release, report=context.log.info)
     counts = {key: n for key, handle in slices.items() if (n := handle.n_rows("duplicates"))}
     return dg.MaterializeResult(
         metadata={
@@ -34,12 +36,13 @@ def duplicates(
     )
 
 
-def search(store: ShardStore, *, bits: int, report: Report) -> dict[str, ShardSet]:
+def search(store: ShardStore, *, bits: int, release: ReleaseSettings, report: Report) -> dict[str, ShardSet]:
     """Write each partition's slice; search again where a partition was filtered meanwhile.
 
     Args:
         store: Holds the decisions.
         bits: The largest distance of near duplicates.
+        release: Says whose images may be released: they are preferred.
         report: Receives a line per shard.
 
     Returns:
@@ -50,11 +53,11 @@ def search(store: ShardStore, *, bits: int, report: Report) -> dict[str, ShardSe
     """
     for _ in range(MAX_SEARCHES):
         decisions = decided(store)
-        partitions = [decided_partition(store, each) for each in decisions.values()]
+        partitions = [decided_partition(store, each, release) for each in decisions.values()]
         found = filtering.find_across(partitions, bits=bits)
         slices = {}
         for key, handle in decisions.items():
-            stage = filtering.duplicates_stage(found[key], bits=bits)
+            stage = filtering.duplicates_stage(found[key], bits=bits, preferred=release.licences())
             slices[key] = store.derive(stage, key, inputs=[handle], report=report)
             store.pin(slices[key])
         if decided(store) == decisions:

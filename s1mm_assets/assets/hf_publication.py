@@ -4,8 +4,10 @@ import dagster as dg
 
 from s1mm_assets import release
 from s1mm_assets.resources.check_history import require_passed
-from s1mm_assets.resources.release_folder import ReleaseFolder
-from s1mm_assets.resources.release_pieces import StoredPieces, thresholds
+from s1mm_assets.resources.file_digests import digesting
+from s1mm_assets.resources.release_folder import ReleasePlace
+from s1mm_assets.resources.release_pieces import StoredPieces
+from s1mm_assets.resources.release_texts import ReleaseTexts
 from s1mm_assets.resources.settings import Settings
 from s1mm_assets.resources.shard_store import ShardStore
 
@@ -18,41 +20,34 @@ from s1mm_assets.resources.shard_store import ShardStore
     pool="publication",
 )
 def hf_publication(
-    context: dg.AssetExecutionContext, store: ShardStore, release_folder: ReleaseFolder, settings: Settings
+    context: dg.AssetExecutionContext, store: ShardStore, release_folder: ReleasePlace, settings: Settings
 ) -> dg.MaterializeResult[None]:
     """The release: image archives, records, streamable Parquet, manifest and dataset card in one folder.
 
     It is verified where it is built, and takes the place of the last one only when it is sound.
     """
     require_passed(context.instance, store.partitions("hf_release"))
-    pieces = StoredPieces(store)
-    made_by = pieces.provenance()
-    card = release.dataset_card(
-        pieces.facts(),
-        settings=settings.release,
-        thresholds=thresholds(made_by.get("filtered_figures", {}).get("settings", [])),
-        score_settings={
-            "CLIP score": "set clip_score = true under [metrics]",
-            "pseudo-perplexity": "set pseudo_perplexity = true under [metrics]",
-        },
-    )
+    pieces = StoredPieces(store, settings)
+    texts = ReleaseTexts(pieces, settings)
     published = release.publish(
         pieces,
         pieces.open,
         release_folder,
         settings=settings.release,
-        readme=card,
-        dataset={"licence_policy": "all", "made_by": made_by},
+        texts=texts,
+        dataset=texts.dataset(),
+        digesting=digesting,
         report=context.log.info,
     )
     return dg.MaterializeResult(
         metadata={
-            "path": dg.MetadataValue.path(str(release_folder.root)),
+            "path": dg.MetadataValue.path(str(release_folder.local_root or release_folder.path)),
+            "version": published.version,
             "records": published.n_records,
             "files": published.n_files,
             "bytes": published.n_bytes,
             "files_written": published.n_written,
             "manifest_sha256": published.manifest_sha256,
-            "card": dg.MetadataValue.md(card),
+            "card": dg.MetadataValue.md(texts.card(published.history)),
         }
     )

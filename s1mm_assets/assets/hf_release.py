@@ -10,6 +10,7 @@ from s1mm_assets.resources.decided_partitions import duplicates_of
 from s1mm_assets.resources.settings import Settings
 from s1mm_assets.resources.shard_store import ShardStore
 from s1mm_assets.resources.shards import ShardSet
+from s1mm_assets.resources.takedowns import takedowns, takedowns_by_shard
 
 
 @dg.asset(
@@ -33,9 +34,10 @@ def hf_release(
 ) -> ShardSet:
     """The pieces of a release that this partition gives: records, image archive, streamable Parquet."""
     require_passed(context.instance, [context.partition_key], before="hf_release")
-    duplicates = duplicates_of(store, context.partition_key)
+    duplicates = duplicates_of(store, context.partition_key, settings.release)
     inputs = [raw_archives, figure_candidates, recaptions, quality_metrics, duplicates]
-    stage = release.stage(settings.release)
+    left_out = takedowns_by_shard(store, raw_archives, takedowns(settings))
+    stage = release.stage(settings.release, left_out)
     pieces = store.derive(stage, context.partition_key, inputs=inputs, report=context.log.info)
     context.add_output_metadata(release.summary(store.read(pieces, "files", release.SUMMARISED)))
     context.add_output_metadata(quality_report.waterfall(store, [*inputs, filtered_figures, pieces]))

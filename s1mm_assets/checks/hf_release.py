@@ -1,20 +1,29 @@
 """What must be true of a partition's pieces before they are published."""
 
 import io
+import json
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import dagster as dg
 import polars as pl
 
 from s1mm_assets.checks.conservation import conserved, guard, materialized, none_of
+from s1mm_assets.partitions import source_and_year
 from s1mm_assets.release.image_archives import END, ArchiveError, Joined, members
+from s1mm_assets.release.licences import read_licence
+from s1mm_assets.release.papers import IMAGE
+from s1mm_assets.release.pieces import MEDIA
+from s1mm_assets.release.records import EXTRACTIVE, WITHHELD
+from s1mm_assets.resources.settings import Settings
 from s1mm_assets.resources.shard_store import ShardStore
 from s1mm_assets.resources.shards import Commit, ShardSet
+from s1mm_assets.resources.takedowns import takedowns, takedowns_by_shard
 
 ASSET = "hf_release"
-IMAGES = "images.tar.gz"
+IMAGES, RECIPES = MEDIA["images"][0], MEDIA["recipes"][0]
+LEAK = pl.Schema({"figure_id": pl.String, "what": pl.String})
 MEMBER = pl.Schema({"image_path": pl.String, "image_sha256": pl.String})
 
 
@@ -27,22 +36,70 @@ MEMBER = pl.Schema({"image_path": pl.String, "image_sha256": pl.String})
             "Each record's image is a member of the image archive with the same sha256; no member is an orphan.",
         ),
         guard(ASSET, "image_paths_are_unique", "An image path names one image."),
+        guard(
+            ASSET,
+            "nothing_leaks",
+            "No image and none of the authors' words are released that licence, retraction or takedown keep back.",
+        ),
     ]
 )
 def hf_release_holds(
-    context: dg.AssetCheckExecutionContext, store: ShardStore
+    context: dg.AssetCheckExecutionContext, store: ShardStore, settings: Settings
 ) -> Iterator[dg.AssetCheckResult]:
     """What is released joins to the byte; what is not, says why."""
     metrics = store.read(materialized(store, "quality_metrics", context), "metrics", ["figure_id"])
     pieces = materialized(store, ASSET, context)
-    columns = ["figure_id", "image_path", "image_sha256", "rejection"]
+    columns = ["figure_id", "paper_id", "image_path", "image_sha256", "rejection", "released_as"]
     records = store.read(pieces, "records", columns)
     released = records.filter(pl.col("rejection").is_null())
 
     yield conserved("every_metric_has_one_record", metrics["figure_id"], records["figure_id"])
-    yield records_and_archive_agree(released, archived(store, pieces))
+    shown = released.filter(pl.col("released_as") == IMAGE)
+    yield records_and_archive_agree(shown, archived(store, pieces))
     repeated = released.filter(pl.col("image_path").is_duplicated())
     yield none_of("image_paths_are_unique", repeated, n_released=len(released))
+    archives = materialized(store, "raw_archives", context)
+    markup = materialized(store, "figure_candidates", context)
+    leaks = [leaked_images(store, shown, archives, markup, settings), leaked_texts(store, pieces)]
+    yield none_of(
+        "nothing_leaks", pl.concat(leaks), n_images=len(shown), n_recipes=len(released) - len(shown)
+    )
+
+
+def leaked_images(
+    store: ShardStore, shown: pl.DataFrame, archives: ShardSet, markup: ShardSet, settings: Settings
+) -> pl.DataFrame:
+    """Return the released images that must not be, judged anew by what sources and list of takedowns say."""
+    papers = store.read(archives, "metadata", ["paper_id", "licence", "is_withdrawn", "is_retracted"])
+    said = dict(store.read(markup, "papers", ["paper_id", "licence"]).drop_nulls().iter_rows())
+    said |= dict(papers.select("paper_id", "licence").drop_nulls().iter_rows())
+    is_gone = pl.col("is_withdrawn") | pl.col("is_retracted").fill_null(value=False)
+    gone = set(papers.filter(is_gone)["paper_id"])
+    left_out = takedowns_by_shard(store, archives, takedowns(settings)).values()
+    taken_down = {name for names in left_out for name in names}
+    source, _ = source_and_year(archives.partition)
+    rows = []
+    for figure_id, paper_id in shown.select("figure_id", "paper_id").iter_rows():
+        if paper_id in gone:
+            rows.append((figure_id, "its paper is withdrawn or retracted"))
+        if not settings.release.allows(read_licence(said.get(paper_id))):
+            rows.append((figure_id, f"its licence, {said.get(paper_id)}, does not allow it"))
+        if taken_down & {figure_id, f"{source}:{paper_id}"}:
+            rows.append((figure_id, "it is taken down"))
+    return pl.DataFrame(rows, schema=LEAK, orient="row")
+
+
+def leaked_texts(store: ShardStore, pieces: ShardSet) -> pl.DataFrame:
+    """Return the records without image that hold words of the authors."""
+    rows = []
+    for commit in pieces.shards:
+        if RECIPES in commit.files:
+            with store.open_file(commit, RECIPES) as stream:
+                for record in map(json.loads, io.BufferedReader(cast(io.RawIOBase, stream))):
+                    held = [name for name in WITHHELD if record[name]]
+                    held += ["recaption"] if record["engine"] in EXTRACTIVE and record["recaption"] else []
+                    rows += [(record["figure_id"], f"its {name} stands in the recipe") for name in held]
+    return pl.DataFrame(rows, schema=LEAK, orient="row")
 
 
 def records_and_archive_agree(released: pl.DataFrame, in_archive: pl.DataFrame) -> dg.AssetCheckResult:

@@ -104,15 +104,115 @@ def extract(
 
 @app.command()
 @plain_errors
-def verify(release: Annotated[Path, typer.Argument(help="The release's folder.")]) -> None:
-    """Check every byte and every join of a release against its manifest. Exit code 1 where something is wrong."""
-    from s1mm_assets.cli.build import problems_of
+def verify(
+    release: Annotated[
+        str,
+        typer.Argument(
+            help="A folder, a git checkout, or hf://datasets/<owner>/<name>[@revision] on the Hub."
+        ),
+    ],
+    *,
+    bytes_only: Annotated[
+        bool, typer.Option("--bytes-only", help="Only lengths and SHA-256: nothing is unpacked or joined.")
+    ] = False,
+    workers: Annotated[
+        int, typer.Option(help="Processes; 0: as many as there are cores and memory for.", min=0)
+    ] = 0,
+    state: Annotated[
+        Path | None,
+        typer.Option(help="Where it is kept how far an interrupted verification had come."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check every byte and every join of a release against its manifest. Exit code 1 where something is wrong.
 
-    problems = problems_of(release)
-    for problem in problems:
-        out.print(f"{problem.kind} {problem.path}: {problem.detail}", highlight=False, markup=False)
-    out.print(f"{release}: {len(problems)} problems" if problems else f"{release}: sound")
-    raise typer.Exit(1 if problems else 0)
+    Lengths, SHA-256 and Xet hashes; archives are unpacked, in memory, and Parquet is decoded, and both compared with
+    their records. Files on the Hub, and pointers of git-LFS, are compared by what is said of them. Interrupted, it
+    goes on where it was; once it has come to its end, the next call reads everything again.
+    """
+    from s1mm_assets.cli.verify import check
+
+    raise typer.Exit(check(release, bytes_only=bytes_only, n_workers=workers, state=state, as_json=as_json))
+
+
+@app.command()
+@plain_errors
+def publish(
+    repository: Annotated[
+        str | None, typer.Argument(help="On the Hub, e.g. my-lab/figures; else [release] repository.")
+    ] = None,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, send nothing.")] = False,
+    public: Annotated[
+        bool, typer.Option("--public", help="Where the repository is not there yet, make it public.")
+    ] = False,
+) -> None:
+    """Send the release to the Hugging Face Hub, verify what arrived, and tag its version.
+
+    What is there already is not sent again, so an interrupted call goes on. HF_TOKEN holds the token. Refused are
+    recaptions of the engine context, scores that nobody evaluated, mixed prompts, models and code versions, and images
+    whose licence does not allow it, each unless [publication] allows it by name.
+    """
+    from s1mm_assets.cli.publish import publish as upload
+
+    upload(repository, is_dry_run=dry_run, is_public=public)
+
+
+@app.command()
+@plain_errors
+def rehydrate(
+    release: Annotated[Path, typer.Argument(help="The release's folder; its recipes are enough.")],
+    *,
+    papers: Annotated[
+        Path,
+        typer.Option(
+            help="Your copy of the papers: a folder as S1MM_SOURCES is, or one of bundles and PDFs."
+        ),
+    ],
+    target: Annotated[Path, typer.Option("--out", help="The folder for what is rebuilt; it must not exist.")],
+    report: Annotated[
+        Path | None, typer.Option(help="Write what could not be rebuilt into this file, as JSON Lines.")
+    ] = None,
+) -> None:
+    """Rebuild the images that their licences keep out of a release, from your own copy of the papers.
+
+    Only an image that is the same to the byte counts as rebuilt: take the versions of renderers and the settings
+    that the release's manifest names. The result is a release of its own, with captions, that verifies and loads; it
+    is not for passing on. Exit code 1 where something could not be rebuilt.
+    """
+    from s1mm_assets.cli.rehydrate import rebuild
+
+    raise typer.Exit(0 if rebuild(release, papers, target, report) else 1)
+
+
+@app.command("import")
+@plain_errors
+def import_published(
+    folder: Annotated[
+        Path, typer.Argument(help="The published dataset's folder: arXiv/, bioRxiv/ … lie in it.")
+    ],
+    *,
+    partition: Partitions = None,
+    report: Annotated[Path | None, typer.Option(help="Write the defects into this file, as JSON.")] = None,
+    year: Annotated[
+        int | None, typer.Option(help="Of papers whose year neither a file's name nor an id tells.")
+    ] = None,
+    until: Annotated[str, typer.Option(help="Stop after this asset, e.g. recaptions.")] = "hf_publication",
+    scratch: Annotated[
+        Path | None, typer.Option(help="Where the index and up to 8 GiB of images lie meanwhile.")
+    ] = None,
+) -> None:
+    """Read the published layout of S1-MMAlign into the store, say what is wrong with it, and release it anew.
+
+    Images and captions become figures, which are filtered as all others; recaptions are those published. A run that
+    was stopped goes on when it is called again. Exit code 1 where a check or the release failed; defects of the
+    folder are no failure.
+    """
+    from s1mm_assets.cli.importing import import_folder
+
+    keys = known_partitions(partition)
+    code = import_folder(folder, keys, report=report, fallback_year=year, until=until, scratch=scratch)
+    raise typer.Exit(code)
 
 
 @app.command()

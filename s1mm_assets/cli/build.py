@@ -1,4 +1,4 @@
-"""`s1mm demo`, `build`, `retry` and `verify`: partitions, one after the other, in this process."""
+"""`s1mm demo`, `build` and `retry`: partitions, one after the other, in this process."""
 
 import os
 import subprocess
@@ -28,10 +28,9 @@ from s1mm_assets.definitions import (
 )
 from s1mm_assets.partitions import source_and_year
 from s1mm_assets.recaptioning.faults import RULES
-from s1mm_assets.release.verify import Problem, verify
 from s1mm_assets.resources import text_reader
 from s1mm_assets.resources.captioners.answer_log import AnswerLog
-from s1mm_assets.resources.release_folder import LocalFolder
+from s1mm_assets.resources.published_import import imported_partitions
 from s1mm_assets.resources.release_pieces import left_behind
 from s1mm_assets.tables import ENVIRONMENT_CAUSED, Rejection
 
@@ -85,7 +84,8 @@ def build_all(partitions: Sequence[str] | None, until: str | None = None) -> int
         )
     start = time.monotonic()
     with instance() as dagster:
-        is_sound = run_all(dict.fromkeys(keys, BEFORE), dagster, until)
+        imported = imported_partitions(STORE)  # they have no source: only their scores can be made anew
+        is_sound = run_all({key: BEFORE[-1:] if key in imported else BEFORE for key in keys}, dagster, until)
     table(reports.status(STORE), as_json=False, title=f"Store {STORE.uri}", totals=True)
     if not is_sound:
         out.print("The release was left as it was: a partition or the publication failed.")
@@ -154,6 +154,11 @@ def retry_failed(partitions: Sequence[str] | None, reasons: Sequence[Rejection] 
     """
     refuse_unrepeatable(reasons)
     prepare()
+    imported = imported_partitions(STORE)
+    if imported and any(partitions is None or key in partitions for key in imported):
+        err.print(f"left alone: {', '.join(sorted(imported))} were imported; run s1mm import again for them")
+    kept = partitions if partitions is not None else reports.partition_keys(STORE)
+    partitions = [key for key in kept if key not in imported]
     found = rejected_for(reasons, partitions)
     if found.is_empty():
         said = ", ".join(reasons) or "what the environment causes"
@@ -207,13 +212,6 @@ def forget_answers(found: pl.DataFrame) -> None:
         figure_ids = answered.filter(partition=partition, shard=shard)["id"]
         with AnswerLog.open(STORE, partition, shard) as log:
             log.forget(figure_ids.to_list())
-
-
-def problems_of(release: Path) -> list[Problem]:
-    """Return every defect of a release folder."""
-    if not release.is_dir():
-        raise UsageError(f"{release} is not a folder: name the folder of a release")
-    return verify(LocalFolder(release))
 
 
 def run(

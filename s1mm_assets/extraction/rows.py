@@ -150,6 +150,7 @@ def paper_row(
         warnings=list(read.warnings),
         rejection=rejection,
         evidence=evidence,
+        licence=read.licence if isinstance(read, JatsPaper) else None,
     )
 
 

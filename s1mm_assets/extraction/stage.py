@@ -11,7 +11,7 @@ from s1mm_assets.extraction.rows import PaperJob
 from s1mm_assets.stages import Failed, MapItems, ShardReader, ShardWriter, SourceUnavailable, Stage, Unread
 from s1mm_assets.tables import FigureCandidate, Paper, Rejection, frame_of
 
-VERSION = "2"
+VERSION = "3"
 READS = {
     "raw_archives": {
         "archives": (

@@ -1,6 +1,7 @@
 """Which kept figures another partition has too, and which of them is preferred: the asset duplicates.
 
-Preferred is the figure of the source that comes first, then the one first posted, then the first in natural order.
+Preferred is a figure whose image may be released, then the one of the source that comes first, then the one first
+posted, then the first in natural order.
 The answer follows from what the partitions hold, in whatever order they were made. Partitions are read one after
 the other: for ids and digests, for hashes, and for the names of what was found, so that of all figures only numbers
 are in memory.
@@ -9,6 +10,8 @@ are in memory.
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -25,10 +28,11 @@ from s1mm_assets.filtering.near_hashes import Indices, Words
 from s1mm_assets.stages import ShardReader, ShardWriter, Stage
 from s1mm_assets.tables import Duplicate, columns_of
 
-ACROSS_VERSION = "1"
+ACROSS_VERSION = "2"
 DECISIONS = "filtered_figures"
 COMPARED_COLUMNS = ("figure_id", "rejection", "sha256", "detail_hash", "caption_hash")
 DAY_BITS, TIE_BITS = np.uint64(27), np.uint64(31)  # a day is written 20190131
+WITHHELD = 1 << 31  # added to a paper's day, above source and day: its figures come after all others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +45,7 @@ class DecidedPartition:
     kept: Callable[[Sequence[str]], Iterator[pl.DataFrame]]
     """Yields some columns of its decisions, and `shard`, of the kept figures, always in the same order."""
     metadata: Callable[[], pl.DataFrame]
-    """Returns paper_id and first_posted (an ISO date, or null) of its papers."""
+    """Returns paper_id, first_posted (an ISO date, or null) and is_withheld of its papers."""
 
 
 def find_across(partitions: Sequence[DecidedPartition], *, bits: int) -> dict[str, pl.DataFrame]:
@@ -75,11 +79,15 @@ def find_across(partitions: Sequence[DecidedPartition], *, bits: int) -> dict[st
 
 
 def _days(partition: DecidedPartition) -> pl.DataFrame:
-    """Return paper_id and the day that it was first posted, as a number; of one without a date its year alone."""
+    """Return paper_id and the day that it was first posted, as a number; of one without a date its year alone.
+
+    Where the paper's images may not be released, `WITHHELD` is added.
+    """
     first = pl.col("first_posted").str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False)
     day = first.dt.strftime("%Y%m%d").cast(pl.Int64)
     metadata = partition.metadata().unique("paper_id", keep="first", maintain_order=True)
-    return metadata.select("paper_id", day=day.fill_null(partition.year * 10_000))
+    withheld = pl.col("is_withheld").cast(pl.Int64) * WITHHELD
+    return metadata.select("paper_id", day=day.fill_null(partition.year * 10_000) + withheld)
 
 
 def _shared_days(partitions: Sequence[DecidedPartition], days: Sequence[pl.DataFrame]) -> list[pl.Series]:
@@ -185,7 +193,9 @@ def _named(
     }
 
 
-def duplicates_stage(duplicates: pl.DataFrame, *, bits: int) -> Stage:
+def duplicates_stage(
+    duplicates: pl.DataFrame, *, bits: int, preferred: Mapping[str, Any] = MappingProxyType({})
+) -> Stage:
     """Return the stage that writes each shard's slice of a partition's duplicates, in the order of its figures.
 
     A shard's own rows are part of its fingerprint, so that another partition alters only what it touches.
@@ -193,6 +203,7 @@ def duplicates_stage(duplicates: pl.DataFrame, *, bits: int) -> Stage:
     Args:
         duplicates: What `find_across` returned for the partition.
         bits: The distance that it was asked for.
+        preferred: What says whose images may be released; JSON values.
     """
     rows_of: Mapping[str, pl.DataFrame] = {
         str(shard): rows for (shard,), rows in duplicates.partition_by("shard", as_dict=True).items()
@@ -212,6 +223,6 @@ def duplicates_stage(duplicates: pl.DataFrame, *, bits: int) -> Stage:
         tables={"duplicates": Duplicate},
         make=make,
         reads={DECISIONS: {"decisions": COMPARED_COLUMNS}},
-        settings={"near_duplicate_bits": bits},
+        settings={"near_duplicate_bits": bits, **preferred},
         shard_inputs=shard_inputs,
     )

@@ -5,11 +5,15 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from types import MappingProxyType
 from typing import Any
 
 import jinja2
 
+from s1mm_assets.release.columns import COLUMN_DESCRIPTIONS
 from s1mm_assets.release.facts import PartitionFacts, Sums
+from s1mm_assets.release.manifest import Edition
+from s1mm_assets.release.papers import IMAGE, RECIPE
 from s1mm_assets.release.settings import ReleaseSettings
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -23,6 +27,8 @@ def dataset_card(
     settings: ReleaseSettings,
     thresholds: Mapping[str, Any],
     score_settings: Mapping[str, str],
+    history: Sequence[Edition] = (),
+    pictures: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Return the dataset card.
 
@@ -31,33 +37,49 @@ def dataset_card(
         settings: How the release is cut.
         thresholds: Name of each setting of the filters, and its value.
         score_settings: For "CLIP score" and "pseudo-perplexity", why they were not evaluated.
+        history: The versions so far, the first one first.
+        pictures: Path of each picture in the release, and what it shows.
     """
     ordered = sorted(facts, key=lambda fact: (fact.source, fact.year))
     released = [fact for fact in ordered if fact.n_records]
-    measures = {
-        name: sum((fact.measures[name] for fact in ordered), Sums())
-        for name in (ordered[0].measures if ordered else {})
-    }
-    template = environment().from_string(
-        (files("s1mm_assets.release") / "card.md.jinja").read_text(encoding="utf-8")
-    )
-    return template.render(
+    measures = summed(ordered)
+    return template("card.md.jinja").render(
         title=settings.title,
+        policy=settings.licence_policy,
+        redistributable=settings.redistributable,
+        has_webdataset=settings.webdataset,
+        history=history,
+        pictures=pictures,
+        columns=COLUMN_DESCRIPTIONS,
         facts=ordered,
         released=released,
         sources=sorted({fact.source for fact in released}),
         single=sorted(settings.single_archive_sources),
         part_bytes=settings.part_bytes,
         n_records=sum(fact.n_records for fact in ordered),
+        n_recipes=sum(fact.n_recipes for fact in ordered),
+        n_tombstones=sum(fact.n_tombstones for fact in ordered),
+        subjects=added(fact.subjects for fact in ordered),
         size_category=size_category(sum(fact.n_records for fact in ordered)),
         rejections=added(fact.rejections for fact in ordered),
-        licences=added(fact.licences for fact in ordered),
+        licences=by_licence(ordered),
         engines=added(fact.engines for fact in ordered),
         measures=measures,
         thresholds=thresholds,
         not_evaluated=not_evaluated(measures, score_settings),
         has_context_engine=any(key[0] == "context" for fact in ordered for key in fact.engines),
     )
+
+
+def attribution(facts: Sequence[PartitionFacts]) -> str:
+    """Return ATTRIBUTION.md: where it is said whose the images are, and what was done to them."""
+    images = [(licence, n) for licence, n, _ in by_licence(facts) if n]
+    return template("attribution.md.jinja").render(by_licence=images)
+
+
+def template(name: str) -> jinja2.Template:
+    """Return one of this package's templates."""
+    return environment().from_string((files("s1mm_assets.release") / name).read_text(encoding="utf-8"))
 
 
 def environment() -> jinja2.Environment:
@@ -92,6 +114,26 @@ def added(counts: Any) -> list[tuple[Any, int]]:
     for each in counts:
         total.update(each)
     return sorted(total.items(), key=lambda item: (-item[1], item[0]))
+
+
+def by_licence(facts: Sequence[PartitionFacts]) -> list[tuple[str, int, int]]:
+    """Return each licence with its records with and without image; the commonest first."""
+    counts: dict[str, dict[str, int]] = {}
+    for (licence, released_as), n in added(fact.licences for fact in facts):
+        counts.setdefault(licence, {})[released_as] = n
+    rows = [(licence, each.get(IMAGE, 0), each.get(RECIPE, 0)) for licence, each in counts.items()]
+    return sorted(rows, key=lambda row: (-row[1] - row[2], row[0]))
+
+
+def not_evaluated_scores(facts: Sequence[PartitionFacts]) -> list[str]:
+    """Return the names of the scores that no record has."""
+    return [score for score, _ in not_evaluated(summed(facts), dict.fromkeys(SCORES, ""))]
+
+
+def summed(facts: Sequence[PartitionFacts]) -> dict[str, Sums]:
+    """Add the measures of all partitions up."""
+    names = facts[0].measures if facts else {}
+    return {name: sum((fact.measures[name] for fact in facts), Sums()) for name in names}
 
 
 def not_evaluated(measures: Mapping[str, Sums], score_settings: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -9,7 +9,6 @@ import polars as pl
 FACTS_READ: dict[str, dict[str, tuple[str, ...]]] = {
     "raw_archives": {
         "archives": ("paper_id", "rejection"),
-        "metadata": ("paper_id", "licence"),
     },
     "figure_candidates": {
         "papers": ("paper_id", "rejection"),
@@ -25,10 +24,13 @@ FACTS_READ: dict[str, dict[str, tuple[str, ...]]] = {
             *("n_claims", "n_grounded_claims"),
             *("caption_clip_score", "recaption_clip_score"),
             *("caption_whole_clip_score", "recaption_whole_clip_score"),
-            *("caption_pseudo_perplexity", "recaption_pseudo_perplexity", "rejection"),
+            *("caption_pseudo_perplexity", "recaption_pseudo_perplexity", "rejection", "subject"),
         )
     },
-    "hf_release": {"records": ("figure_id", "paper_id", "rejection"), "files": ("media", "n_bytes")},
+    "hf_release": {
+        "records": ("figure_id", "paper_id", "rejection", "released_as", "licence"),
+        "files": ("media", "n_bytes", "n_rows"),
+    },
 }
 """Asset → table → the columns that `partition_facts` reads."""
 
@@ -44,6 +46,7 @@ DOORS = {
         ("hf_release", "records"),
     ),
 }
+NOT_KNOWN = "not known"
 MEASURES = (
     *("caption_length_chars", "recaption_length_chars"),
     *("caption_clip_score", "recaption_clip_score"),
@@ -90,12 +93,15 @@ class PartitionFacts:
     year: int
     n_papers: int  # delivered
     n_figures: int  # found, usable or not
-    n_records: int  # released
-    n_record_papers: int  # papers with a released figure
+    n_records: int  # released with their image
+    n_recipes: int  # released without it
+    n_tombstones: int  # papers that must not be shown any more
+    n_record_papers: int  # papers with a record of either kind
     n_bytes: Mapping[str, int]  # of each medium
     rejections: Mapping[tuple[str, str], int]  # (table, reason) → papers or figures
-    licences: Mapping[str, int]  # licence → records
+    licences: Mapping[tuple[str, str], int]  # (licence, image or recipe) → records
     engines: Mapping[tuple[str, str, str, str], int]  # (engine, model, revision, prompt version) → records
+    subjects: Mapping[str, int]  # discipline → records
     measures: Mapping[str, Sums] = field(default_factory=dict)  # over the records where it is not null
 
 
@@ -103,27 +109,32 @@ def partition_facts(source: str, year: int, read: ReadTable) -> PartitionFacts:
     """Count one partition."""
     records = read("hf_release", "records")
     released = records.filter(pl.col("rejection").is_null())
-    metadata = read("raw_archives", "metadata").unique("paper_id", keep="first", maintain_order=True)
-    licences = released.join(metadata, on="paper_id", how="left")["licence"]
     recaptions = read("recaptions", "recaptions").join(released, on="figure_id", how="semi")
     metrics = read("quality_metrics", "metrics").join(released, on="figure_id", how="semi")
-    files = read("hf_release", "files").group_by("media").agg(pl.sum("n_bytes"))
+    files = read("hf_release", "files").group_by("media").agg(pl.sum("n_bytes"), pl.sum("n_rows"))
+    n_rows = dict(files.select("media", "n_rows").iter_rows())
     return PartitionFacts(
         source=source,
         year=year,
         n_papers=len(read("raw_archives", "archives")),
         n_figures=len(read("figure_candidates", "figures")),
-        n_records=len(released),
+        n_records=n_rows.get("records", 0),
+        n_recipes=n_rows.get("recipes", 0),
+        n_tombstones=n_rows.get("tombstones", 0),
         n_record_papers=released["paper_id"].n_unique(),
-        n_bytes=dict(sorted(files.iter_rows())),
+        n_bytes=dict(sorted(files.select("media", "n_bytes").iter_rows())),
         rejections=count_rejections(read),
-        licences=Counter(licence or "not known" for licence in licences.to_list()),
+        licences=Counter(
+            (licence or NOT_KNOWN, released_as)
+            for licence, released_as in released.select("licence", "released_as").iter_rows()
+        ),
         engines=Counter(
             (engine, model or "", revision or "", prompt)
             for engine, model, revision, prompt in recaptions.select(
                 "engine", "model", "model_revision", "prompt_version"
             ).iter_rows()
         ),
+        subjects=Counter(subject or NOT_KNOWN for subject in metrics["subject"].to_list()),
         measures=measured(metrics),
     )
 

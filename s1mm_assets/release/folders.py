@@ -1,6 +1,6 @@
 """What a release is built in, published in and read from, as the release needs it of whoever brings a folder."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import BinaryIO, Protocol
 
@@ -23,6 +23,19 @@ class Folder(ReadableFolder, Protocol):
 
     def remove(self, path: str) -> None:
         """Remove a file."""
+
+
+class Digests(Protocol):
+    """The digests of a file, taken while it is written."""
+
+    def update(self, data: bytes) -> None:
+        """Digest some more bytes."""
+
+    def finish(self) -> tuple[str, str]:
+        """Return SHA-256 and Xet hash, both hex; nothing may follow."""
+
+
+Digesting = Callable[[], AbstractContextManager[Digests]]
 
 
 class Target(Protocol):

@@ -1,8 +1,13 @@
 """Where everything stands in a release, and which pieces each of its files is joined from.
 
-<source>/jsonl/<year>.jsonl
-<source>/images_<year>.tar.gz         or <source>/images.tar.gz; past a size cut into .partaa, .partab …
-<source>/data/<year>-NNNNN.parquet    one per shard
+<source>/jsonl/<year>.jsonl            records that have their image in the release
+<source>/images_<year>.tar.gz          or <source>/images.tar.gz; past a size cut into .partaa, .partab …
+<source>/data/<year>/<NNNNN>.parquet   the same records with their images, one file per shard
+<source>/webdataset/<year>/<NNNNN>.tar likewise, where it is asked for
+<source>/recipes/<year>.jsonl          records whose licence keeps the image back
+<source>/tombstones/<year>.jsonl       papers that must not be shown any more
+<source>/attribution/<year>.jsonl      whose the images are
+changes/<version>.jsonl                records added, removed and changed since the version before
 
 A publication makes the files from shards' pieces in this order; verification finds them by these names.
 """
@@ -24,7 +29,16 @@ RECORDS = re.compile(r"(?P<source>[^/]+)/jsonl/(?P<year>\d{4})\.jsonl")
 IMAGES = re.compile(
     r"(?P<archive>(?P<source>[^/]+)/images(?:_(?P<year>\d{4}))?\.tar\.gz)(?P<part>\.part[a-z]{2})?"
 )
-DATA = re.compile(r"(?P<source>[^/]+)/data/(?P<year>\d{4})-\d{5}\.parquet")
+DATA = re.compile(r"(?P<source>[^/]+)/data/(?P<year>\d{4})/\d{5}\.parquet")
+WEBDATASET = re.compile(r"(?P<source>[^/]+)/webdataset/(?P<year>\d{4})/\d{5}\.tar")
+RECIPES = re.compile(r"(?P<source>[^/]+)/recipes/(?P<year>\d{4})\.jsonl")
+TOMBSTONES = re.compile(r"(?P<source>[^/]+)/tombstones/(?P<year>\d{4})\.jsonl")
+ATTRIBUTION = re.compile(r"(?P<source>[^/]+)/attribution/(?P<year>\d{4})\.jsonl")
+CHANGES = re.compile(r"changes/(?P<version>[1-9]\d*)\.jsonl")
+JOINED = {"records": "jsonl", "recipes": "recipes", "tombstones": "tombstones", "attribution": "attribution"}
+"""Medium → its folder, of those whose pieces are joined to one file a year."""
+NUMBERED = {"data": "parquet", "webdataset": "tar"}
+"""Medium → the suffix of its files, of those whose pieces stay files of their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,14 +119,18 @@ def layout(pieces: Iterable[Piece], settings: ReleaseSettings) -> list[ReleasePa
         own = list(of_source)
         years = {year: list(group) for year, group in groupby(own, key=lambda piece: piece.year)}
         for year, of_year in years.items():
-            parts.append(whole(f"{source}/jsonl/{year}.jsonl", of("records", of_year)))
-            parts += numbered(f"{source}/data/{year}", of("data", of_year))
+            joined = {folder: of(medium, of_year) for medium, folder in JOINED.items()}
+            parts += [
+                whole(f"{source}/{folder}/{year}.jsonl", each) for folder, each in joined.items() if each
+            ]
+            for medium, suffix in NUMBERED.items():
+                parts += numbered(f"{source}/{medium}/{year}", suffix, of(medium, of_year))
         archives = {f"images_{year}": of_year for year, of_year in years.items()}
         if source in settings.single_archive_sources:
             archives = {"images": own}
         for name, group in archives.items():
-            archive = image_archive(f"{source}/{name}.tar.gz", of("images", group))
-            parts += cut(archive, settings.part_bytes)
+            if images := of("images", group):
+                parts += cut(image_archive(f"{source}/{name}.tar.gz", images), settings.part_bytes)
     return parts
 
 
@@ -165,10 +183,10 @@ def text(path: str, content: bytes) -> ReleasePart:
     return ReleasePart(path=path, head=content, end=len(content))
 
 
-def numbered(stem: str, pieces: Sequence[Piece]) -> Iterator[ReleasePart]:
+def numbered(stem: str, suffix: str, pieces: Sequence[Piece]) -> Iterator[ReleasePart]:
     """Yield a file for each piece, numbered from 0."""
     for i, piece in enumerate(pieces):
-        yield whole(f"{stem}-{i:05}.parquet", [piece])
+        yield whole(f"{stem}/{i:05}.{suffix}", [piece])
 
 
 def cut(archive: ReleasePart, part_bytes: int) -> Iterator[ReleasePart]:

@@ -1,16 +1,16 @@
-"""The three files that one shard gives to the release, written together and measured on the way."""
+"""The files that one shard gives to the release, written together and measured on the way."""
 
 import hashlib
 import io
 from collections.abc import Mapping
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from contextlib import AbstractContextManager, ExitStack
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
-from s1mm_assets.release.image_archives import ImagePiece
-from s1mm_assets.release.records import line_of
+from s1mm_assets.release.image_archives import ImagePiece, Unpacked
+from s1mm_assets.release.records import json_line, line_of, recipe_line_of
 from s1mm_assets.release.settings import ReleaseSettings
 from s1mm_assets.release.streamable import DataFile
-from s1mm_assets.stages import ShardWriter
+from s1mm_assets.release.webdataset import WebDatasetPiece
 from s1mm_assets.tables import ReleaseFile
 
 if TYPE_CHECKING:
@@ -19,47 +19,88 @@ if TYPE_CHECKING:
 MEDIA = {
     "records": ("records.jsonl", "{source}/jsonl/{year}.jsonl"),
     "images": ("images.tar.gz", "{source}/images_{year}.tar.gz"),
-    "data": ("data.parquet", "{source}/data/{year}-*.parquet"),
+    "data": ("data.parquet", "{source}/data/{year}/*.parquet"),
+    "webdataset": ("webdataset.tar", "{source}/webdataset/{year}/*.tar"),
+    "recipes": ("recipes.jsonl", "{source}/recipes/{year}.jsonl"),
+    "attribution": ("attribution.jsonl", "{source}/attribution/{year}.jsonl"),
+    "tombstones": ("tombstones.jsonl", "{source}/tombstones/{year}.jsonl"),
 }
-"""Medium → the piece's name in its shard, and its path in the release, where Parquet files get a number."""
+"""Medium → the piece's name in its shard, and its path in the release, where `*` stands for a number."""
+
+
+class FileWriter(Protocol):
+    """Where a shard's files go: what of a `ShardWriter` is needed."""
+
+    def file(self, name: str) -> AbstractContextManager[BinaryIO]:
+        """Open a file for writing."""
 
 
 class Pieces:
-    """The three files of one shard, written together, a row at a time."""
+    """The files of one shard, a row at a time; one that has no row is not made."""
 
-    def __init__(self, writer: ShardWriter, settings: ReleaseSettings, opened: ExitStack) -> None:
-        self._streams = {
-            medium: Measured(opened.enter_context(writer.file(name))) for medium, (name, _) in MEDIA.items()
-        }
-        self._images = ImagePiece(self._streams["images"])
-        self._data = DataFile(cast(BinaryIO, self._streams["data"]), settings.row_group_rows)
-        self._n_rows = 0
+    def __init__(self, writer: FileWriter, settings: ReleaseSettings, opened: ExitStack) -> None:
+        self._writer, self._opened = writer, opened
+        self._row_group_rows = settings.row_group_rows
+        self._has_webdataset = settings.webdataset
+        self._streams: dict[str, Measured] = {}
+        self._n_rows: dict[str, int] = {}
+        self._images: ImagePiece | None = None
+        self._data: DataFile | None = None
+        self._webdataset: WebDatasetPiece | None = None
 
     def add(self, record: Mapping[str, Any], image: bytes) -> None:
-        """Append one record with its image to all three."""
-        self._streams["records"].write(line_of(record))
+        """Append one record with its image."""
+        self._row("records").write(line_of(record))
+        self._images = self._images or ImagePiece(self._stream("images"))
         self._images.add(record["image_path"], image)
+        self._data = self._data or DataFile(cast(BinaryIO, self._stream("data")), self._row_group_rows)
         self._data.add(record, image)
-        self._n_rows += 1
+        if self._has_webdataset:
+            self._webdataset = self._webdataset or WebDatasetPiece(self._stream("webdataset"))
+            self._webdataset.add(record, image)
+
+    def add_recipe(self, record: Mapping[str, Any], recipe: Mapping[str, Any]) -> None:
+        """Append one record whose image its licence keeps back."""
+        self._row("recipes").write(recipe_line_of(record, recipe))
+
+    def add_row(self, medium: str, row: Mapping[str, Any]) -> None:
+        """Append a line of JSON: an attribution or a tombstone."""
+        self._row(medium).write(json_line(row))
+
+    def _stream(self, medium: str) -> "Measured":
+        if medium not in self._streams:
+            file = self._writer.file(MEDIA[medium][0])
+            self._streams[medium] = Measured(self._opened.enter_context(file))
+        return self._streams[medium]
+
+    def _row(self, medium: str) -> "Measured":
+        """Return a medium's stream, for one row more."""
+        self._n_rows[medium] = self._n_rows.get(medium, 0) + 1
+        return self._stream(medium)
 
     def close(self, source: str, year: str) -> list[ReleaseFile]:
-        """Finish the files and describe them."""
-        self._images.close()
-        self._data.close()
-        unpacked = {"images": self._images.unpacked}
+        """Finish the files and describe them, in the order of `MEDIA`."""
+        for each in (self._images, self._data, self._webdataset):
+            if each is not None:
+                each.close()
         return [
-            ReleaseFile(
-                path=MEDIA[medium][1].format(source=source, year=year),
-                piece=MEDIA[medium][0],
-                media=medium,
-                n_bytes=stream.n_bytes,
-                sha256=stream.sha256.hexdigest(),
-                n_rows=self._n_rows,
-                unpacked_bytes=unpacked[medium].n_bytes if medium in unpacked else None,
-                unpacked_crc32=unpacked[medium].crc32 if medium in unpacked else None,
-            )
-            for medium, stream in self._streams.items()
+            self._describe(medium, path.format(source=source, year=year), self._streams[medium])
+            for medium, (_, path) in MEDIA.items()
+            if medium in self._streams
         ]
+
+    def _describe(self, medium: str, path: str, stream: "Measured") -> ReleaseFile:
+        unpacked: Unpacked | None = self._images.unpacked if self._images and medium == "images" else None
+        return ReleaseFile(
+            path=path,
+            piece=MEDIA[medium][0],
+            media=medium,
+            n_bytes=stream.n_bytes,
+            sha256=stream.sha256.hexdigest(),
+            n_rows=self._n_rows.get(medium, self._n_rows.get("records", 0)),
+            unpacked_bytes=unpacked.n_bytes if unpacked else None,
+            unpacked_crc32=unpacked.crc32 if unpacked else None,
+        )
 
 
 class Measured(io.RawIOBase):

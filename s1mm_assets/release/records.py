@@ -29,7 +29,9 @@ RECORD = pa.schema(
         ("parent_caption", pa.string()),
         ("labels", pa.list_(pa.string())),
         ("mentions", pa.list_(pa.string())),
-        ("licence", pa.string()),
+        ("licence", pa.string()),  # SPDX id
+        ("licence_url", pa.string()),
+        ("licence_read", pa.string()),  # ISO date
         ("image_sha256", pa.string()),
         ("width_px", pa.int32()),
         ("height_px", pa.int32()),
@@ -47,6 +49,10 @@ RECORD = pa.schema(
 )
 """The columns of a record; the Parquet files hold the image beside them."""
 
+WITHHELD: dict[str, Any] = {"caption": None, "sub_caption": None, "parent_caption": None, "mentions": []}
+"""The authors' words in a record whose licence does not let them be passed on."""
+EXTRACTIVE = frozenset({"context"})  # engines whose recaptions are the authors' words too
+
 EXTENSIONS = {"png": "png", "jpeg": "jpg"}
 
 FIGURE_ID = re.compile(r"([a-z_]+):(.+)#([1-9][0-9]*)\.([1-9][0-9]*)", re.DOTALL)
@@ -62,6 +68,7 @@ READABLE = {
     ),
 }
 LINE_BREAKS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}  # str.splitlines would break there
+MARKS = tuple(map(chr, LINE_BREAKS))
 
 
 def image_path(figure_id: str, image_format: str) -> str:
@@ -96,9 +103,31 @@ def line_of(record: Mapping[str, Any]) -> bytes:
     Raises:
         ValueError: A number is not finite; the message names the figure.
     """
-    row = {name: record[name] for name in RECORD.names}
     try:
-        text = json.dumps(row, ensure_ascii=False, allow_nan=False)
+        return json_line({name: record[name] for name in RECORD.names})
     except ValueError as error:
         raise ValueError(f"{record['figure_id']}: {error}") from error
-    return (text.translate(LINE_BREAKS) + "\n").encode()
+
+
+def recipe_line_of(record: Mapping[str, Any], recipe: Mapping[str, Any]) -> bytes:
+    """Return a record without what its licence keeps back, and how its image is made, as one line of JSON.
+
+    Raises:
+        ValueError: A number is not finite.
+    """
+    row = {name: record[name] for name in RECORD.names} | WITHHELD
+    if record["engine"] in EXTRACTIVE:
+        row["recaption"] = None
+    return json_line(row | {"recipe": dict(recipe)})
+
+
+def json_line(row: Mapping[str, Any]) -> bytes:
+    """Return a row as one line of JSON, whatever breaks lines where.
+
+    Raises:
+        ValueError: A number is not finite.
+    """
+    text = json.dumps(row, ensure_ascii=False, allow_nan=False)
+    if any(mark in text for mark in MARKS):  # seldom; translating takes longer than all else here
+        text = text.translate(LINE_BREAKS)
+    return (text + "\n").encode()

@@ -1,123 +1,284 @@
 """Verification: is a release, wherever it was copied to, still whole, and do its parts join?
 
-Memory is bounded by a row group and a chunk: what must be remembered of each record waits in SQLite's own
-temporary database. Every defect is reported; none raises.
+Each file is read once (`contents`), then what was remembered of them is joined (`joins`). Every defect is reported;
+none raises. `verify` does it in this process; `resources.release_verifier` in many, resumably.
 """
 
 import hashlib
-import json
-import sqlite3
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import closing
-from dataclasses import dataclass
-from functools import partial
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Any, BinaryIO, cast
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import pyarrow as pa
-
+from s1mm_assets.release import joins
+from s1mm_assets.release.contents import KINDS, TABLES, OpenFile, Reading, Task, read
 from s1mm_assets.release.folders import ReadableFolder
-from s1mm_assets.release.image_archives import ArchiveError, Joined, members
-from s1mm_assets.release.layout import DATA, IMAGES, RECORDS
-from s1mm_assets.release.manifest import (
-    NAME,
-    Manifest,
-    ManifestError,
-    load_manifest,
-    sha256_of,
-)
-from s1mm_assets.release.records import RECORD, line_of
-from s1mm_assets.release.streamable import rows
+from s1mm_assets.release.hub import Stored
+from s1mm_assets.release.layout import IMAGES
+from s1mm_assets.release.manifest import NAME, Manifest, ManifestError, ManifestFile, load_manifest
+from s1mm_assets.release.pointers import MAX_BYTES, Pointer, pointer_in
+from s1mm_assets.release.problems import MAX_LISTED, Problem, Problems
 
-MAX_LISTED = 100  # problems of one kind in one file
-MAX_LINE_BYTES = 64 * 2**20
-MAX_MANIFEST_BYTES = 256 * 2**20
+__all__ = ["MAX_LISTED", "Plan", "Problem", "Problems", "check_remote", "plan", "verify"]
+
+MAX_MANIFEST_BYTES = 64 * 2**20
+MAX_PATH_BYTES = 1024
+MAX_SMALL_BYTES = 16 * 2**20  # of a file that is fetched because its listing has no digest of its content
 IGNORED = (".cache/", ".git/", ".gitattributes")  # what a download from the Hub leaves beside the release
+HEX = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    """One defect of a release."""
+class Plan:
+    """What there is to read of a release."""
 
-    kind: str
-    path: str  # the file of the release
-    detail: str
+    manifest: Manifest
+    tasks: tuple[Task, ...]
+    pointers: tuple[str, ...]  # files whose content is not there, only what it should be
+
+    def first(self) -> list[Task]:
+        """Return the tasks that need to know nothing of others, the longest first."""
+        return longest_first(task for task in self.tasks if task.kind != "images")
+
+    def second(self, readings: Mapping[str, Reading]) -> list[Task]:
+        """Return the archives, each with what its records say that it holds, the longest first."""
+        return longest_first(
+            replace(task, n_image_bytes=sum(self._image_bytes(task, readings)))
+            for task in self.tasks
+            if task.kind == "images"
+        )
+
+    def _image_bytes(self, archive: Task, readings: Mapping[str, Reading]) -> Iterable[int]:
+        for task in self.tasks:
+            if (task.kind, task.source) == ("records", archive.source) and archive.year in (None, task.year):
+                yield readings[task.name].n_image_bytes
 
 
-class Problems:
-    """The defects found so far; of many alike, the first and their number."""
-
-    def __init__(self) -> None:
-        self._listed: list[Problem] = []
-        self._counts: Counter[tuple[str, str]] = Counter()
-
-    def add(self, kind: str, path: str, detail: str) -> None:
-        """Note one defect."""
-        self._counts[kind, path] += 1
-        if self._counts[kind, path] <= MAX_LISTED:
-            self._listed.append(Problem(kind=kind, path=path, detail=detail))
-
-    def listed(self) -> list[Problem]:
-        """Return the defects in the order found, then how many more there were."""
-        more = [
-            Problem(kind=kind, path=path, detail=f"and {count - MAX_LISTED:,} more")
-            for (kind, path), count in self._counts.items()
-            if count > MAX_LISTED
-        ]
-        return [*self._listed, *more]
+def longest_first(tasks: Iterable[Task]) -> list[Task]:
+    """Return tasks in the order in which many workers finish them soonest."""
+    return sorted(tasks, key=lambda task: (-task.n_bytes, task.name))
 
 
 def verify(folder: ReadableFolder) -> list[Problem]:
     """Return every defect of a release; none means that it is as published, and that its parts join.
 
-    Kinds: manifest, missing, truncated, changed, extra (files); unreadable (a file that cannot be read to its
-    end); record (a line of JSON that is no record); duplicate_figure_id, duplicate_image_path; image_missing,
-    image_changed, image_orphan, image_twice (archive against records); data_missing, data_changed,
-    data_orphan, data_twice (Parquet against records); rows (a file's rows against the manifest).
+    Xet hashes are not compared: SHA-256 says the same of bytes that are at hand.
+
+    Kinds: manifest, missing, truncated, changed, extra, link (files); unreadable (a file that cannot be read to its
+    end); record, recipe, tombstone, attribution, change, sample (a line or sample that is none);
+    duplicate_figure_id, duplicate_image_path; <what>_missing, _changed, _orphan, _twice (image, data, webdataset,
+    attribution: against the records), <what>_withheld (there, though its licence keeps it back), text_given_away (in
+    a recipe), tombstone_released; rows (a file's rows against the manifest).
     """
     problems = Problems()
-    present = {path: n for path, n in folder.files().items() if not path.startswith(IGNORED)}
-    manifest = read_manifest(folder, present, problems)
-    if manifest is None:
+    made = plan(folder.files(), folder.open, problems)
+    if made is None:
         return problems.listed()
-    check_files(folder, present, manifest, problems)
-    n_rows: dict[str, int] = {}
-    with closing(Register()) as register:
-        for path in sorted(present):
-            if RECORDS.fullmatch(path):
-                n_rows[path] = read_records(folder, path, register, problems)
-        register.check_unique(problems)
-        for archive, parts in archives(present):
-            n_rows[archive] = check_archive(folder, archive, parts, register, problems)
-        for path in sorted(present):
-            if DATA.fullmatch(path):
-                n_rows[path] = check_data(folder, path, register, problems)
-        register.check_joined(problems)
-    for file in manifest.files:
-        if file.n_rows is not None and n_rows.get(file.path, file.n_rows) != file.n_rows:
-            detail = f"{n_rows[file.path]:,} rows, {file.n_rows:,} in the manifest"
-            problems.add("rows", file.path, detail)
-    return problems.listed()
+    readings: dict[str, Reading] = {}
+    with TemporaryDirectory() as tables:
+        for tasks in (made.first, lambda: made.second(readings)):
+            for task in tasks():
+                readings[task.name] = read(task, folder.open, table_of(Path(tables), task))
+        return conclude(made, readings, Path(tables), problems)
 
 
-def read_manifest(folder: ReadableFolder, present: Mapping[str, int], problems: Problems) -> Manifest | None:
-    """Return the manifest, or None with a problem that says why not."""
+def table_of(folder: Path, task: Task) -> Path | None:
+    """Return where a task's table stands, None where it has none."""
+    if task.kind not in TABLES:
+        return None
+    return folder / f"{hashlib.sha256(task.name.encode()).hexdigest()[:32]}.parquet"
+
+
+def plan(
+    files: Mapping[str, int], open_file: OpenFile, problems: Problems, *, bytes_only: bool = False
+) -> Plan | None:
+    """Compare the names of files with the manifest, and say what there is to read.
+
+    Args:
+        files: Path → length in bytes, of all files.
+        open_file: Opens one of them.
+        problems: Where defects go.
+        bytes_only: Compare lengths and digests alone.
+
+    Returns:
+        None where there is no manifest to compare with.
+    """
+    present = {
+        path: n_bytes for path, n_bytes in files.items() if not path.startswith(IGNORED) and path != ".git"
+    }
+    manifest = read_manifest(present, open_file, problems)
+    if manifest is None:
+        return None
+    listed = {file.path: file for file in manifest.files}
+    pointers = check_present(present, listed, open_file, problems)
+    readable = [path for path in present if path != NAME and path not in pointers and is_safe(path)]
+    if bytes_only:
+        alone = set(readable)
+    else:  # an archive is not to be read while one of its parts is a pointer
+        alone = {path for path in readable if whole_of(path) in {whole_of(pointer) for pointer in pointers}}
+    tasks = tasks_of(readable, present, listed, alone)
+    return Plan(manifest=manifest, tasks=tuple(tasks), pointers=tuple(sorted(pointers)))
+
+
+def read_manifest(present: Mapping[str, int], open_file: OpenFile, problems: Problems) -> Manifest | None:
+    """Return the manifest without the entries that no release has, or None with a problem that says why not."""
     if NAME not in present:
         problems.add("manifest", NAME, "there is none: this is not a release, or not all of one")
         return None
-    with folder.open(NAME) as stream:
-        try:
-            return load_manifest(stream.read(MAX_MANIFEST_BYTES))
-        except ManifestError as error:
-            problems.add("manifest", NAME, str(error))
-            return None
+    try:
+        with open_file(NAME) as stream:
+            content = stream.read(MAX_MANIFEST_BYTES + 1)
+        return parsed_manifest(content, problems)
+    except (OSError, OverflowError, ManifestError) as error:
+        problems.add("manifest", NAME, str(error))
+        return None
 
 
-def check_files(
-    folder: ReadableFolder, present: Mapping[str, int], manifest: Manifest, problems: Problems
-) -> None:
-    """Compare every file with the manifest, by length and digest."""
+def parsed_manifest(content: bytes, problems: Problems) -> Manifest:
+    """Return the manifest in a file's bytes, without the entries that no release has.
+
+    Raises:
+        ManifestError, OverflowError: There is none.
+    """
+    if len(content) > MAX_MANIFEST_BYTES:
+        raise ManifestError(f"{NAME} is longer than {MAX_MANIFEST_BYTES:,} bytes")
+    if pointer_in(content):
+        raise ManifestError(f"{NAME} is a git-LFS pointer: `git lfs pull --include {NAME}` fetches it")
+    manifest = load_manifest(content)
+    files: dict[str, ManifestFile] = {}
+    for file in manifest.files:
+        if defect := defect_of(file, files):
+            problems.add("manifest", NAME, f"{file.path[:MAX_PATH_BYTES]!r}: {defect}")
+        else:
+            files[file.path] = file
+    return replace(manifest, files=tuple(files.values()))
+
+
+def defect_of(file: ManifestFile, before: Mapping[str, ManifestFile]) -> str | None:
+    """Say what is wrong with an entry of the manifest, None where nothing is."""
+    if not is_safe(file.path):
+        return "is no path in a release"
+    if file.path in before:
+        return "is listed twice"
+    if file.path == NAME:
+        return "lists itself"
+    if file.n_bytes < 0 or (file.n_rows or 0) < 0:
+        return "has a negative length"
+    if not HEX.fullmatch(file.sha256) or not HEX.fullmatch(file.xet):
+        return "has no digest"
+    return None
+
+
+def is_safe(path: str) -> bool:
+    """Whether a path stays in the release and names one file on every system."""
+    try:
+        n_bytes = len(path.encode())
+    except UnicodeEncodeError:
+        return False
+    is_plain = not any(character in path for character in "\0\\\n")
+    return (
+        is_plain
+        and n_bytes <= MAX_PATH_BYTES
+        and not any(part in ("", ".", "..") for part in path.split("/"))
+    )
+
+
+def check_present(
+    present: Mapping[str, int], listed: Mapping[str, ManifestFile], open_file: OpenFile, problems: Problems
+) -> set[str]:
+    """Compare which files there are; return those that are pointers to their content."""
+    pointers = set()
+    for path, file in listed.items():
+        n_bytes = present.get(path)
+        if n_bytes is None:
+            problems.add("missing", path, f"{file.n_bytes:,} bytes are not there")
+        elif n_bytes <= MAX_BYTES and (pointer := pointer_at(path, file, open_file)):
+            pointers.add(path)
+            check_pointer(file, pointer, problems)
+    for path in sorted(set(present) - set(listed) - {NAME}):
+        problems.add("extra", path, "is not in the manifest")
+    return pointers
+
+
+def pointer_at(path: str, file: ManifestFile, open_file: OpenFile) -> Pointer | None:
+    """Return the pointer that stands in a file's place, None where there is none."""
+    try:
+        with open_file(path) as stream:
+            content = stream.read(MAX_BYTES + 1)
+    except OSError:
+        return None  # reading it will say so
+    return None if hashlib.sha256(content).hexdigest() == file.sha256 else pointer_in(content)
+
+
+def check_pointer(file: ManifestFile, pointer: Pointer, problems: Problems) -> None:
+    """Compare what a pointer names with the manifest."""
+    if (pointer.sha256, pointer.n_bytes) != (file.sha256, file.n_bytes):
+        detail = f"the pointer names {pointer.n_bytes:,} bytes of sha256 {pointer.sha256}"
+        problems.add("changed", file.path, f"{detail}, the manifest {file.n_bytes:,} of {file.sha256}")
+
+
+def tasks_of(
+    paths: Iterable[str],
+    present: Mapping[str, int],
+    listed: Mapping[str, ManifestFile],
+    alone: Collection[str],
+) -> Iterator[Task]:
+    """Yield what there is to read: every file, the parts of an archive as one.
+
+    Args:
+        paths: Of the files to read.
+        present: Path → length in bytes.
+        listed: Path → what the manifest says.
+        alone: Files of which only length and digests are compared.
+    """
+    named = sorted((path if path in alone else whole_of(path), path) for path in paths)
+    for name, group in groupby(named, key=lambda each: each[0]):
+        own = tuple(path for _, path in group)
+        kind, source, year = ("bytes", "", None) if name in alone else kind_of(name)
+        yield Task(
+            kind=kind,
+            name=name,
+            paths=own,
+            listed=tuple(listed.get(path) for path in own),
+            n_bytes=sum(present[path] for path in own),
+            source=source,
+            year=year,
+        )
+
+
+def whole_of(path: str) -> str:
+    """Return the archive that a file is a part of, else the file."""
+    match = IMAGES.fullmatch(path)
+    return match["archive"] if match else path
+
+
+def kind_of(name: str) -> tuple[str, str, int | None]:
+    """Return what a file of a release is, and of which source and year."""
+    for kind, pattern in KINDS.items():
+        if match := pattern.fullmatch(name):
+            groups = match.groupdict()
+            year = groups.get("year")
+            return kind, groups.get("source") or "", int(year) if year else None
+    return "bytes", "", None
+
+
+def check_remote(stored: Mapping[str, Stored], open_small: OpenFile, problems: Problems) -> Manifest | None:
+    """Compare what a repository lists with its manifest, without reading content that the listing has digests of.
+
+    Args:
+        stored: Path → what the repository says of it.
+        open_small: Opens a file of at most `MAX_SMALL_BYTES`.
+        problems: Where defects go.
+
+    Returns:
+        The manifest, None where there is none.
+    """
+    present = {path: file.n_bytes for path, file in stored.items() if not path.startswith(IGNORED)}
+    manifest = read_manifest(present, open_small, problems)
+    if manifest is None:
+        return None
     listed = {file.path: file for file in manifest.files}
     for path, file in listed.items():
         n_bytes = present.get(path)
@@ -125,166 +286,50 @@ def check_files(
             problems.add("missing", path, f"{file.n_bytes:,} bytes are not there")
         elif n_bytes < file.n_bytes:
             problems.add("truncated", path, f"{n_bytes:,} of {file.n_bytes:,} bytes")
+        elif n_bytes > file.n_bytes:
+            problems.add("changed", path, f"{n_bytes:,} bytes, {file.n_bytes:,} in the manifest")
         else:
-            with folder.open(path) as stream:
-                sha256 = sha256_of(stream)
-            if sha256 != file.sha256:
-                problems.add("changed", path, f"sha256 is {sha256}, {file.sha256} in the manifest")
+            check_stored(file, stored[path], open_small, problems)
     for path in sorted(set(present) - set(listed) - {NAME}):
         problems.add("extra", path, "is not in the manifest")
+    return manifest
 
 
-class Register:
-    """What must be remembered of every record, in a temporary database on disk."""
-
-    def __init__(self) -> None:
-        self._db = sqlite3.connect("", isolation_level=None)  # private, removed when it is closed
-        self._db.execute("PRAGMA journal_mode = OFF")
-        self._db.execute("BEGIN")
-        self._db.execute(
-            "CREATE TABLE record (figure_id TEXT, source TEXT, archive_year INTEGER, image_path TEXT,"
-            " sha256 TEXT, line BLOB, path TEXT, n_members INTEGER DEFAULT 0, n_data INTEGER DEFAULT 0)"
-        )
-        self._db.execute("CREATE INDEX by_id ON record (figure_id)")
-        self._db.execute("CREATE INDEX by_image ON record (source, image_path)")
-
-    def close(self) -> None:
-        """Forget everything."""
-        self._db.close()
-
-    def add(self, record: Mapping[str, Any], line: bytes, path: str) -> None:
-        """Remember one record and the file that it stands in."""
-        names = ("figure_id", "source", "year", "image_path", "image_sha256")
-        values = [*(record[name] for name in names), hashlib.sha256(line).digest(), path]
-        self._db.execute(
-            "INSERT INTO record (figure_id, source, archive_year, image_path, sha256, line, path)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            values,
-        )
-
-    def find_image(self, source: str, year: int | None, image_path: str) -> str | None:
-        """Return the digest that the image at a path should have, and count that it was met."""
-        found = self._db.execute(
-            "UPDATE record SET n_members = n_members + 1 WHERE source = ? AND image_path = ?"
-            " AND archive_year = coalesce(?, archive_year) RETURNING sha256",
-            (source, image_path, year),
-        ).fetchall()
-        return str(found[0][0]) if found else None
-
-    def find_line(self, figure_id: str) -> bytes | None:
-        """Return the digest of a figure's line of JSON, and count that it was met."""
-        found = self._db.execute(
-            "UPDATE record SET n_data = n_data + 1 WHERE figure_id = ? RETURNING line", (figure_id,)
-        ).fetchall()
-        return bytes(found[0][0]) if found else None
-
-    def check_unique(self, problems: Problems) -> None:
-        """Report figure ids that stand twice in the dataset, and image paths that stand twice in a source."""
-        for columns, kind, name in (
-            ("figure_id", "duplicate_figure_id", "figure_id"),
-            ("source, image_path", "duplicate_image_path", "image_path"),
-        ):
-            # The columns are the two above.
-            query = f"SELECT min(path), {name}, count(*) FROM record GROUP BY {columns} HAVING count(*) > 1"  # noqa: S608
-            for path, value, count in self._db.execute(query):
-                problems.add(kind, path, f"{value} stands there {count} times")
-
-    def check_joined(self, problems: Problems) -> None:
-        """Report records whose image or data row was met never, or more than once."""
-        for kind, column in (("image", "n_members"), ("data", "n_data")):
-            query = (
-                f"SELECT path, figure_id, image_path, {column} FROM record WHERE {column} <> 1 ORDER BY rowid"  # noqa: S608
+def check_stored(file: ManifestFile, stored: Stored, open_small: OpenFile, problems: Problems) -> None:
+    """Compare one file of a repository, of the right length, with the manifest."""
+    sha256 = stored.sha256
+    if sha256 is None:  # a name in git says nothing that the manifest says too
+        if file.n_bytes > MAX_SMALL_BYTES:
+            problems.add(
+                "unreadable", file.path, "the repository knows no digest of it, and it is too long to fetch"
             )
-            for path, figure_id, image_path, count in self._db.execute(query):
-                what = f"{figure_id} ({image_path})" if kind == "image" else figure_id
-                defect = "missing" if count == 0 else "twice"
-                problems.add(f"{kind}_{defect}", path, what)
+            return
+        with open_small(file.path) as stream:
+            sha256 = hashlib.sha256(stream.read(MAX_SMALL_BYTES + 1)).hexdigest()
+    if sha256 != file.sha256:
+        problems.add("changed", file.path, f"sha256 is {sha256}, {file.sha256} in the manifest")
+    elif stored.xet not in (None, file.xet):
+        problems.add("changed", file.path, f"Xet hash is {stored.xet}, {file.xet} in the manifest")
 
 
-def read_records(folder: ReadableFolder, path: str, register: Register, problems: Problems) -> int:
-    """Remember every record of one file and return how many lines it has."""
-    source, _, name = path.split("/")
-    year = int(name.removesuffix(".jsonl"))
-    n = 0
-    with folder.open(path) as stream:
-        while line := stream.readline(MAX_LINE_BYTES):
-            n += 1
-            record = parse(line)
-            if record is None or (record["source"], record["year"]) != (source, year):
-                problems.add("record", path, f"line {n} is not a record of {source} {year}")
-            else:
-                register.add(record, line, path)
-    return n
-
-
-def parse(line: bytes) -> dict[str, Any] | None:
-    """Return the record in a line of JSON, None where there is none."""
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(record, dict) or list(record) != RECORD.names:
-        return None
-    texts = [record[name] for name in ("figure_id", "source", "image_path", "image_sha256")]
-    return record if all(isinstance(text, str) and is_unicode(text) for text in texts) else None
-
-
-def is_unicode(text: str) -> bool:
-    """Whether a string is free of the half characters that JSON can escape."""
-    return not any("\ud800" <= character <= "\udfff" for character in text)
-
-
-def archives(present: Mapping[str, int]) -> Iterator[tuple[str, list[str]]]:
-    """Yield every image archive with the files that it consists of, in order."""
-    files = sorted((match["archive"], path) for path in present if (match := IMAGES.fullmatch(path)))
-    for archive, group in groupby(files, key=lambda file: file[0]):
-        yield archive, [path for _, path in group]
-
-
-def check_archive(
-    folder: ReadableFolder, archive: str, parts: list[str], register: Register, problems: Problems
-) -> int:
-    """Compare every image of one archive with its record; return how many images there are."""
-    match = IMAGES.fullmatch(archive)
-    source, year = (match["source"], match["year"]) if match else ("", None)
-    n = 0
-    with Joined(iter([partial(folder.open, path) for path in parts])) as stream:
-        try:
-            for member in members(cast(BinaryIO, stream)):
-                n += 1
-                sha256 = register.find_image(source, int(year) if year else None, member.name)
-                if sha256 is None:
-                    problems.add("image_orphan", archive, f"{member.name!r} has no record")
-                elif sha256 != member.sha256:
-                    problems.add("image_changed", archive, f"{member.name!r} is not the image of its record")
-        except ArchiveError as error:
-            problems.add("unreadable", archive, str(error))
-    return n
-
-
-def check_data(folder: ReadableFolder, path: str, register: Register, problems: Problems) -> int:
-    """Compare every row of one Parquet file with its line of JSON and its image; return how many rows."""
-    n = 0
-    with folder.open(path) as stream:
-        try:
-            for row in rows(stream):
-                n += 1
-                line = register.find_line(str(row["figure_id"]))
-                if line is None:
-                    problems.add("data_orphan", path, f"{row['figure_id']} has no record")
-                elif not is_equal(row, line):
-                    problems.add("data_changed", path, f"{row['figure_id']} differs from its record")
-        except (OSError, ValueError, pa.ArrowException) as error:
-            problems.add("unreadable", path, f"after {n:,} rows: {error}")
-    return n
-
-
-def is_equal(row: Mapping[str, Any], line_digest: bytes) -> bool:
-    """Whether a Parquet row gives the same line of JSON, and holds the image that the line names."""
-    image = row["image"] or {}
-    try:
-        is_same_line = hashlib.sha256(line_of(row)).digest() == line_digest
-    except ValueError:
-        return False
-    is_same_image = hashlib.sha256(image.get("bytes") or b"").hexdigest() == row["image_sha256"]
-    return is_same_line and is_same_image and image.get("path") == row["image_path"]
+def conclude(made: Plan, readings: Mapping[str, Reading], tables: Path, problems: Problems) -> list[Problem]:
+    """Join what was read, and return all problems."""
+    found = []
+    n_rows = {file.path: file.n_rows for file in made.manifest.files}
+    unchecked = {kind_of(whole_of(path)) for path in made.pointers}
+    for task in made.tasks:
+        reading = readings[task.name]
+        problems.take(reading.problems)
+        expected, table = n_rows.get(task.name), table_of(tables, task)
+        if reading.n_rows is None:
+            unchecked.add((task.kind, task.source, task.year))  # nothing, unless its process was lost
+        elif expected is not None and reading.n_rows != expected:
+            problems.add("rows", task.name, f"{reading.n_rows:,} rows, {expected:,} in the manifest")
+        if table and reading.n_rows is not None:
+            found.append(
+                joins.Table(
+                    kind=task.kind, source=task.source, year=task.year, file=table, n_rows=reading.n_rows
+                )
+            )
+    joins.check(joins.Tables(found, frozenset(unchecked)), problems)
+    return problems.listed()

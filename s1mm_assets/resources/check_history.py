@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import dagster as dg
 from dagster import DagsterEventType
 from dagster._core.event_api import PartitionKeyFilter
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
 
 GUARDS = {
     "raw_archives": (
@@ -37,9 +38,12 @@ GUARDS = {
         "every_metric_has_one_record",
         "records_and_archive_agree",
         "image_paths_are_unique",
+        "nothing_leaks",
     ),
 }
 """Asset → its blocking checks, in the order of the pipeline."""
+
+PUBLICATION_GUARDS = ("the_release_verifies", "no_image_is_released_twice", "datasets_reads_the_release")
 
 
 class RefusedByCheck(Exception):  # noqa: N818 - says what is the matter
@@ -71,6 +75,31 @@ def require_passed(
                     f"{asset} for {partition} was refused by {', '.join(checks)}: look at the check, mend what it "
                     "shows, and materialize the partition again"
                 )
+
+
+def require_publication_passed(instance: dg.DagsterInstance) -> None:
+    """Refuse a publication whose checks failed, or were not made.
+
+    Raises:
+        RefusedByCheck: It is.
+    """
+    keys = [dg.AssetCheckKey(dg.AssetKey("hf_publication"), name) for name in PUBLICATION_GUARDS]
+    last = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    failed = [key.name for key in keys if key not in last or has_failed(last[key])]
+    if failed:
+        raise RefusedByCheck(
+            f"hf_publication was refused by {', '.join(failed)}, or not checked: run the job publication, and mend "
+            "what its checks show"
+        )
+
+
+def has_failed(record: AssetCheckExecutionRecord) -> bool:
+    """Whether an evaluation failed with severity ERROR, or came to no end."""
+    event = record.event.dagster_event if record.event else None
+    if event is None or event.event_type != DagsterEventType.ASSET_CHECK_EVALUATION:
+        return True
+    evaluation = event.asset_check_evaluation_data
+    return not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.ERROR
 
 
 def refused(instance: dg.DagsterInstance, partition: str, asset: str) -> list[str]:

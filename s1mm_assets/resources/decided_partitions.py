@@ -10,6 +10,8 @@ import polars as pl
 
 from s1mm_assets.filtering import DecidedPartition
 from s1mm_assets.partitions import SOURCES, source_and_year
+from s1mm_assets.release import ReleaseSettings
+from s1mm_assets.release.licences import read_licence
 from s1mm_assets.resources.shard_store import ShardStore, StoreError, check_inputs
 from s1mm_assets.resources.shards import ShardSet, dump
 
@@ -31,8 +33,14 @@ def handles_of(store: ShardStore, asset: str) -> dict[str, ShardSet]:
     return {key: handle for key, handle in handles.items() if handle}
 
 
-def decided_partition(store: ShardStore, decisions: ShardSet) -> DecidedPartition:
-    """Return a partition that is read from the store when it is asked."""
+def decided_partition(store: ShardStore, decisions: ShardSet, release: ReleaseSettings) -> DecidedPartition:
+    """Return a partition that is read from the store when it is asked.
+
+    Args:
+        store: The store.
+        decisions: The partition's handle of filtered_figures.
+        release: Says whose images may be released.
+    """
     key = decisions.partition
     source, year = source_and_year(key)
 
@@ -43,7 +51,16 @@ def decided_partition(store: ShardStore, decisions: ShardSet) -> DecidedPartitio
         papers = store.pinned("raw_archives", key)
         if papers is None:
             raise StoreError(f"raw_archives has not been materialized for {key}: materialize it first")
-        return store.read(papers, "metadata", ["paper_id", "first_posted"])
+        said = store.read(papers, "metadata", ["paper_id", "first_posted", "licence"])
+        if markup := store.pinned("figure_candidates", key):
+            own = store.read(markup, "papers", ["paper_id", "licence"]).unique("paper_id", keep="first")
+            said = said.join(own, on="paper_id", how="left", suffix="_in_markup")
+            said = said.with_columns(pl.coalesce("licence", "licence_in_markup"))
+        allowed = [text for text in said["licence"].unique() if release.allows(read_licence(text))]
+        is_withheld = ~pl.col("licence").is_in(
+            pl.Series(allowed, dtype=pl.String).implode(), nulls_equal=True
+        )
+        return said.select("paper_id", "first_posted", is_withheld=is_withheld)
 
     return DecidedPartition(
         key=key, source_rank=SOURCES.index(source), year=year, kept=kept, metadata=metadata
@@ -58,11 +75,12 @@ def kept_figures(store: ShardStore, decisions: ShardSet, columns: Sequence[str])
             yield kept.select(*columns, shard=pl.lit(commit.shard, pl.String))
 
 
-def duplicates_of(store: ShardStore, key: str) -> ShardSet:
+def duplicates_of(store: ShardStore, key: str, release: ReleaseSettings) -> ShardSet:
     """Return the handle of a partition's slice of the duplicates.
 
     Raises:
-        StoreError: There is none, or it is of other decisions than the partition has now.
+        StoreError: There is none, it is of other decisions than the partition has now, or was sought while other
+            licences were allowed.
     """
     slices = store.pinned(DUPLICATES, key)
     if slices is None:
@@ -71,6 +89,11 @@ def duplicates_of(store: ShardStore, key: str) -> ShardSet:
         )
     if decisions := store.pinned(DECISIONS, key):
         require_current(decisions, slices)
+    settings = [commit.made_from["settings"] for commit in slices.shards]
+    if any(each.get(name) != value for each in settings for name, value in release.licences().items()):
+        raise StoreError(
+            "duplicates were sought while other licences were allowed: materialize duplicates again"
+        )
     return slices
 
 

@@ -1,7 +1,7 @@
 """What the Dagster UI shows of a partition: numbers that it plots over years, pictures, the gallery."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 import polars as pl
@@ -21,6 +21,12 @@ TURN_ON = {
 """What turns on a measure that was not taken."""
 
 
+DRAWN = (
+    *("caption_length_chars", "recaption_length_chars", "subject"),
+    *("caption_pseudo_perplexity", "recaption_pseudo_perplexity"),
+    *("caption_clip_score", "recaption_clip_score", "recaption_shuffled_clip_score"),
+)
+"""The columns of `metrics` that pictures are drawn from."""
 DOORS = {"figures": "extraction", "decisions": "filters", "recaptions": "recaptions", "records": "release"}
 """Table → the door at which its rows were turned away, in the order in which figures pass them."""
 
@@ -53,27 +59,36 @@ def unevaluated(settings: Settings) -> dict[str, str]:
 
 
 def pictures(metrics: pl.DataFrame) -> dict[str, dg.MetadataValue]:
-    """Return the paper's Figures 1, 2, 5 and 6, drawn of one partition; without those that were not evaluated."""
+    """Return the same as metadata."""
+    return {f"picture/{name}": as_markdown(name, png) for name, png in drawn(metrics).items()}
+
+
+def drawn(metrics: pl.DataFrame) -> dict[str, bytes]:
+    """Return the paper's Figures 1, 2, 5 and 6 as PNG; without those that were not evaluated.
+
+    Args:
+        metrics: `DRAWN` of the figures that are shown.
+    """
     from s1mm_assets.metrics import charts  # matplotlib takes half a second to load
 
     subjects = dict(metrics["subject"].value_counts().iter_rows())
-    drawn = {
+    made = {
         "lengths": charts.length_histograms(
             metrics["caption_length_chars"], metrics["recaption_length_chars"]
         ),
         "subjects": charts.subject_bars(subjects),
     }
     if metrics["recaption_pseudo_perplexity"].null_count() < len(metrics):
-        drawn["pseudo_perplexity"] = charts.perplexity_cdfs(
+        made["pseudo_perplexity"] = charts.perplexity_cdfs(
             metrics["caption_pseudo_perplexity"], metrics["recaption_pseudo_perplexity"]
         )
     if metrics["recaption_clip_score"].null_count() < len(metrics):
-        drawn["clip_scores"] = charts.clip_histograms(
+        made["clip_scores"] = charts.clip_histograms(
             metrics["caption_clip_score"],
             metrics["recaption_clip_score"],
             metrics["recaption_shuffled_clip_score"],
         )
-    return {f"picture/{name}": as_markdown(name, png) for name, png in drawn.items()}
+    return made
 
 
 def waterfall(store: ShardStore, handles: Sequence[ShardSet]) -> dict[str, dg.MetadataValue]:
@@ -90,15 +105,19 @@ def waterfall(store: ShardStore, handles: Sequence[ShardSet]) -> dict[str, dg.Me
     def read(asset: str, table: str) -> pl.DataFrame:
         return store.read(by_asset[asset], table, FACTS_READ[asset][table])
 
-    counts = count_rejections(read)
-    steps = [
+    n_found = by_asset["figure_candidates"].n_rows("figures")
+    png = charts.rejection_waterfall(n_found, steps(count_rejections(read)))
+    return {"picture/rejections": as_markdown("rejections", png)}
+
+
+def steps(counts: Mapping[tuple[str, str], int]) -> list[tuple[str, str, int]]:
+    """Return door, reason and number of figures of each rejection, in the order of the doors."""
+    return [
         (door, reason, n)
         for table, door in DOORS.items()
         for (of, reason), n in counts.items()
         if of == table
     ]
-    png = charts.rejection_waterfall(by_asset["figure_candidates"].n_rows("figures"), steps)
-    return {"picture/rejections": as_markdown("rejections", png)}
 
 
 def as_markdown(name: str, png: bytes) -> dg.MetadataValue:

@@ -11,11 +11,13 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 import dagster as dg
+
+from s1mm_assets.release.folders import Folder, ReadableFolder
 
 PARTIAL = ".partial"  # of a file that is being written
 
@@ -71,10 +73,40 @@ class LocalFolder:
                 (self.root / folder).rmdir()
 
 
-class ReleaseFolder(dg.ConfigurableResource[Any]):
+class ReleasePlace(dg.ConfigurableResource[Any]):
+    """Where a release is published: a `folders.Target`."""
+
+    path: str  # or URI
+
+    @property
+    def local_root(self) -> Path | None:
+        """The local folder of the release that stands; None where it is elsewhere."""
+        return None
+
+    def published(self) -> ReadableFolder:
+        """The release that stands."""
+        raise NotImplementedError
+
+    def building(self) -> AbstractContextManager[Folder]:
+        """The folder under construction, as the last publication left it; for one writer at a time."""
+        raise NotImplementedError
+
+    def replace_published(self) -> None:
+        """Put the folder under construction where the release stands."""
+        raise NotImplementedError
+
+    def discard_building(self) -> None:
+        """Drop the folder under construction."""
+        raise NotImplementedError
+
+
+class ReleaseFolder(ReleasePlace):
     """A release in a local folder."""
 
-    path: str
+    @property
+    def local_root(self) -> Path:
+        """The release that stands."""
+        return self.root
 
     @property
     def root(self) -> Path:

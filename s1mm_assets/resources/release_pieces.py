@@ -16,9 +16,11 @@ from s1mm_assets.resources.decided_partitions import (
     handles_of,
     view_of,
 )
+from s1mm_assets.resources.settings import Settings
 from s1mm_assets.resources.shard_store import ShardStore, StoreError, check_inputs
 from s1mm_assets.resources.shards import Commit, ShardSet, digest_of
-from s1mm_assets.tables import ReleaseFile, columns_of
+from s1mm_assets.resources.takedowns import released_without, takedowns
+from s1mm_assets.tables import Metric, ReleaseFile, columns_of, schema_of
 
 Handles = Mapping[str, ShardSet]  # asset → its handle
 N_NAMED = 10  # partitions that a message names
@@ -28,13 +30,18 @@ class StoredPieces:
     """Every partition of hf_release with the assets that it was made from, as they were when this was made.
 
     Raises:
-        StoreError: An asset of a partition was made from an older version of another, or a partition was filtered
-            since duplicates were sought.
+        StoreError: An asset of a partition was made from an older version of another, a partition was filtered
+            since duplicates were sought, or was released with other licences allowed, or other takedowns.
     """
 
-    def __init__(self, store: ShardStore) -> None:
+    def __init__(self, store: ShardStore, settings: Settings) -> None:
         self._store = store
         self._partitions = pinned(store)
+        if outdated := released_otherwise(store, settings, self._partitions):
+            raise StoreError(
+                f"hf_release of {len(outdated)} partitions was made with other licences allowed or other takedowns "
+                f"than the settings have now: materialize hf_release again for {named(outdated)}"
+            )
         self._commits: dict[tuple[str, int, str], Commit] = {
             (*source_and_year(key), commit.shard): commit
             for key, handles in self._partitions.items()
@@ -63,6 +70,16 @@ class StoredPieces:
             return self._store.read(handle, table, FACTS_READ[asset][table])
 
         return partition_facts(*source_and_year(key), read)
+
+    def released_metrics(self, columns: Sequence[str]) -> pl.DataFrame:
+        """Return some columns of `metrics` of every released record."""
+        frames = []
+        for handles in self._partitions.values():
+            records = self._store.read(handles["hf_release"], "records", ["figure_id", "rejection"])
+            released = records.filter(pl.col("rejection").is_null())
+            metrics = self._store.read(handles["quality_metrics"], "metrics", ["figure_id", *columns])
+            frames.append(metrics.join(released, on="figure_id", how="semi").select(columns))
+        return pl.concat([schema_of(Metric).to_frame().select(columns), *frames])
 
     def provenance(self) -> dict[str, dict[str, list[Any]]]:
         """Return, by asset, which code versions, settings, renderers and models made what is released."""
@@ -112,6 +129,22 @@ def pinned(store: ShardStore) -> dict[str, Handles]:
     for each in joined.values():
         check_inputs(list(each.values()), [commit.shard for commit in each["hf_release"].shards])
     return joined
+
+
+def released_otherwise(store: ShardStore, settings: Settings, partitions: Mapping[str, Handles]) -> list[str]:
+    """Return the partitions that were released by another licence policy, or another list of takedowns."""
+    entries = takedowns(settings)
+    wanted = settings.release.licences()
+    return [
+        key
+        for key, handles in partitions.items()
+        if released_without(store, handles["hf_release"], handles["raw_archives"], entries)
+        or any(
+            commit.made_from["settings"].get(name) != value
+            for commit in handles["hf_release"].shards
+            for name, value in wanted.items()
+        )
+    ]
 
 
 def named(keys: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """The settings that shape the data, read from one TOML file; `s1mm settings` prints it with every default.
 
-Addresses, numbers of workers and batch sizes are fields of the resources that use them, not settings. One section
-shapes no data: [vllm], how servers are run.
+Addresses, numbers of workers and batch sizes are fields of the resources that use them, not settings. Two sections
+shape no data: [vllm], how servers are run, and [publication], what may go to the Hub.
 """
 
 import math
@@ -17,6 +17,7 @@ from s1mm_assets.filtering import FilterSettings, TextSettings
 from s1mm_assets.metrics import MetricSettings
 from s1mm_assets.recaptioning import RecaptionSettings
 from s1mm_assets.release import ReleaseSettings
+from s1mm_assets.release.hub import PublicationSettings
 from s1mm_assets.resources.layout_detector import DETECTORS
 from s1mm_assets.resources.layout_detectors.engines import TIERS
 from s1mm_assets.sampling import END
@@ -90,6 +91,7 @@ SECTIONS: dict[str, type] = {
     "vllm": VllmSettings,
     "metrics": MetricSettings,
     "release": ReleaseSettings,
+    "publication": PublicationSettings,
     "checks": CheckSettings,
 }
 
@@ -193,6 +195,11 @@ class Settings(dg.ConfigurableResource[Any]):
     def release(self) -> ReleaseSettings:
         """How the release is cut."""
         return self._section("release", ReleaseSettings)
+
+    @property
+    def publication(self) -> PublicationSettings:
+        """What may go to the Hub although nobody would expect it there."""
+        return self._section("publication", PublicationSettings)
 
     @property
     def checks(self) -> CheckSettings:

@@ -1,7 +1,7 @@
 """Duplicates across partitions: who is kept, whatever the order."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 import polars as pl
@@ -32,6 +32,7 @@ class Kept:
     posted: str | None = None
     shard: str = "chunk_001"
     caption: bytes | None = bytes(16)  # the hash of it
+    is_withheld: bool = False  # by its licence
 
 
 def partition(key: str, figures: Sequence[Kept]) -> DecidedPartition:
@@ -53,10 +54,9 @@ def partition(key: str, figures: Sequence[Kept]) -> DecidedPartition:
     def kept(columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         yield from table.select(*columns, "shard").iter_slices(2)
 
-    papers = {each.paper: each.posted for each in figures}
-    metadata = pl.DataFrame(
-        list(papers.items()), schema={"paper_id": pl.String, "first_posted": pl.String}, orient="row"
-    )
+    papers = {each.paper: (each.paper, each.posted, each.is_withheld) for each in figures}
+    columns = {"paper_id": pl.String, "first_posted": pl.String, "is_withheld": pl.Boolean}
+    metadata = pl.DataFrame(list(papers.values()), schema=columns, orient="row")
     return DecidedPartition(
         key=key, source_rank=SOURCES.index(source), year=int(year), kept=kept, metadata=lambda: metadata
     )
@@ -229,6 +229,20 @@ def test_a_kept_figure_without_a_hash_is_refused(column: str) -> None:
 
     with pytest.raises(ValueError, match=f"{column}: every hash"):
         find_across([broken], bits=32)
+
+
+def test_a_figure_that_may_be_released_is_preferred() -> None:
+    """To an earlier one of a better source whose licence keeps its image back; else the order is as before."""
+    withheld = Kept("a", posted="2010-01-01", is_withheld=True)
+    allowed = Kept("b", posted="2020-01-01")
+
+    assert found({"arxiv|2010": [withheld], "biorxiv|2020": [allowed]}) == {
+        "arxiv:a#1.1": ["biorxiv:b#1.1", "exact_duplicate", 0]
+    }
+    both = [replace(withheld, paper="c", posted="2011-01-01")]
+    assert found({"arxiv|2010": [withheld], "arxiv|2011": both}) == {
+        "arxiv:c#1.1": ["arxiv:a#1.1", "exact_duplicate", 0]
+    }
 
 
 def test_a_slice_changes_with_its_own_rows_alone() -> None:

@@ -12,12 +12,15 @@ import polars as pl
 from PIL import Image
 
 from s1mm_assets.release import ReleaseSettings, stage
+from s1mm_assets.release.image_archives import END, members
 from s1mm_assets.release.layout import Piece, pieces_of
 from s1mm_assets.release.publication import Publication, publish
+from s1mm_assets.resources.file_digests import digesting
 from s1mm_assets.resources.release_folder import ReleaseFolder
 from s1mm_assets.stages import Stage
 from s1mm_assets.tables import (
     TABLES,
+    Archive,
     Duplicate,
     FigureCandidate,
     Metadata,
@@ -88,7 +91,7 @@ class Figure:
     rejection: str | None = None  # of the recaption and so of the metric
     is_filtered: bool = False  # then only a candidate
     mentions: Sequence[str] = ()
-    licence: str | None = None
+    licence: str | None = "http://creativecommons.org/licenses/by/4.0/"
     doi: str | None = None
     arxiv_id: str | None = None
     categories: Sequence[str] = ()
@@ -96,6 +99,9 @@ class Figure:
     grounding: float | None = 0.5
     clip_score: float | None = None
     duplicate_of: str | None = None  # in another partition
+    is_withdrawn: bool = False
+    is_retracted: bool | None = None
+    engine: str = "context"
 
     @property
     def figure_id(self) -> str:
@@ -148,7 +154,7 @@ def recaption(figure: Figure) -> Recaption:
         figure_id=figure.figure_id,
         paper_id=figure.paper_id,
         recaption=None if figure.rejection else figure.recaption,
-        engine="context",
+        engine=figure.engine,
         model=None,
         model_revision=None,
         prompt_version="1",
@@ -212,7 +218,27 @@ def metadata(figure: Figure) -> Metadata:
         first_posted=None,
         updated=None,
         version=None,
-        is_withdrawn=False,
+        is_withdrawn=figure.is_withdrawn,
+        is_retracted=figure.is_retracted,
+        licence_read="2026-11-01",
+    )
+
+
+def archive(figure: Figure) -> Archive:
+    return Archive(
+        paper_id=figure.paper_id,
+        source=figure.source,
+        year=2023,
+        kind="latex",
+        uri="src/arXiv_src_2301_001.tar",
+        offset=512,
+        length=1000,
+        sha256="a" * 64,
+        unpacked_bytes=None,
+        n_members=None,
+        n_images=None,
+        rejection=None,
+        evidence=None,
     )
 
 
@@ -230,6 +256,7 @@ def tables_of(figures: Sequence[Figure]) -> dict[tuple[str, str], pl.DataFrame]:
     kept = [figure for figure in figures if not figure.is_filtered]
     papers = list({figure.paper_id: figure for figure in reversed(figures)}.values())
     return {
+        ("raw_archives", "archives"): frame_of(Archive, [archive(figure) for figure in papers]),
         ("raw_archives", "metadata"): frame_of(Metadata, [metadata(figure) for figure in papers]),
         ("figure_candidates", "papers"): frame_of(Paper, [paper(figure) for figure in papers]),
         ("figure_candidates", "figures"): frame_of(
@@ -259,6 +286,11 @@ def make(
     return made
 
 
+def archived_names(shard: MemoryShard) -> list[str]:
+    """The names of the images in a shard's archive."""
+    return [member.name for member in members(io.BytesIO(shard.files["images.tar.gz"] + END))]
+
+
 class Pieces:
     """The pieces of several shards, as a store would give them."""
 
@@ -284,8 +316,9 @@ class Pieces:
             self.open,
             target or ReleaseFolder(path=str(folder)),
             settings=settings or ReleaseSettings(),
-            readme="# A dataset\n",
+            texts=lambda history: {"README.md": f"# A dataset\n{len(history)} versions\n".encode()},
             dataset={"thresholds": {"min_bytes": 5120}},
+            digesting=digesting,
         )
 
 

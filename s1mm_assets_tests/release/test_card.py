@@ -61,7 +61,7 @@ FIGURES = [
     Figure(number=3, rejection="no_context"),
     Figure(number=4, is_filtered=True),
     Figure(number=5, is_filtered=True),
-    Figure(number=1, paper_id="2301.00002"),
+    Figure(number=1, paper_id="2301.00002", licence=None),
 ]
 
 
@@ -106,10 +106,12 @@ def card_of(facts: Sequence[PartitionFacts], **settings: Any) -> str:
 
 def test_facts_count_what_the_tables_hold(facts: PartitionFacts) -> None:
     """Papers, figures, records, licences and engines of one partition."""
-    assert (facts.n_papers, facts.n_figures, facts.n_records, facts.n_record_papers) == (3, 6, 3, 2)
-    assert facts.licences == {"CC-BY-4.0": 2, "not known": 1}
+    assert (facts.n_papers, facts.n_figures, facts.n_records, facts.n_record_papers) == (3, 6, 2, 2)
+    assert (facts.n_recipes, facts.n_tombstones) == (1, 0)
+    assert facts.licences == {("CC-BY-4.0", "image"): 2, ("not known", "recipe"): 1}
+    assert facts.subjects == {"not known": 3}
     assert facts.engines == {("context", "", "", "1"): 3}
-    assert set(facts.n_bytes) == {"records", "images", "data"}
+    assert set(facts.n_bytes) == {"records", "images", "data", "recipes", "attribution"}
 
 
 def test_a_row_is_rejected_once(facts: PartitionFacts) -> None:
@@ -121,7 +123,7 @@ def test_a_row_is_rejected_once(facts: PartitionFacts) -> None:
         ("recaptions", "no_context"): 1,
     }
     of_figures = sum(n for (table, _), n in facts.rejections.items() if table != "archives")
-    assert facts.n_records + of_figures == facts.n_figures
+    assert facts.n_records + facts.n_recipes + of_figures == facts.n_figures
 
 
 def test_measures_are_of_the_records(facts: PartitionFacts) -> None:
@@ -156,9 +158,9 @@ def test_the_front_matter_configures_every_source(facts: PartitionFacts) -> None
     front = front_matter(card_of([other, facts, empty]))
 
     assert front["configs"] == [
-        {"config_name": "default", "default": True, "data_files": "*/data/*.parquet"},
-        {"config_name": "arxiv", "data_files": "arxiv/data/*.parquet"},
-        {"config_name": "local", "data_files": "local/data/*.parquet"},
+        {"config_name": "default", "default": True, "data_files": "*/data/*/*.parquet"},
+        {"config_name": "arxiv", "data_files": "arxiv/data/*/*.parquet"},
+        {"config_name": "local", "data_files": "local/data/*/*.parquet"},
     ]
     assert (front["license"], front["size_categories"]) == ("other", ["n<1K"])
     assert "configs" not in front_matter(card_of([empty]))
@@ -169,7 +171,7 @@ def test_the_card_says_what_the_facts_say(facts: PartitionFacts) -> None:
     card = card_of([facts])
 
     for line in (
-        "| arxiv | 2023 | 3 | 6 | 3 | 2 |",
+        "| arxiv | 2023 | 3 | 6 | 2 | 1 | 2 |",
         "| min\\_image\\_size\\_bytes | 5120 |",
         "| decisions | blank | 1 |",
         "| context | none | none | 1 | 3 |",
@@ -177,8 +179,9 @@ def test_the_card_says_what_the_facts_say(facts: PartitionFacts) -> None:
         "| grounding | 6 | 0.500 | ± 0.400 | 0.500 |",
         "Not evaluated: CLIP score (no CLIP encoder).",
         "Not evaluated: pseudo-perplexity (no language model).",
-        "| CC-BY-4.0 | 2 |",
-        "| not known | 1 |",
+        "| CC-BY-4.0 | 2 | 0 |",
+        "| not known | 0 | 1 |",
+        "s1mm rehydrate",
         "uses no model",
     ):
         assert line in card
@@ -211,7 +214,7 @@ def test_equal_facts_give_equal_cards(facts: PartitionFacts) -> None:
 
 def test_text_from_outside_stays_in_its_cell(facts: PartitionFacts) -> None:
     """A licence that holds Markdown or HTML cannot break out of the table."""
-    hostile = replace(facts, licences={"a|b\n\n# <img src=x> [l](u)" + "x" * 500: 1})
+    hostile = replace(facts, licences={("a|b\n\n# <img src=x> [l](u)" + "x" * 500, "image"): 1})
 
     line = next(line for line in card_of([hostile]).splitlines() if line.startswith("| a\\|"))
     assert line.startswith("| a\\|b # \\<img src=x\\> \\[l\\](u)xxx")

@@ -22,14 +22,17 @@ from s1mm_assets_tests.release.shards import Pieces, example, tree
 
 LAYOUT = [
     "README.md",
-    "arxiv/data/2003-00000.parquet",
-    "arxiv/data/2023-00000.parquet",
-    "arxiv/data/2023-00001.parquet",
+    "arxiv/attribution/2003.jsonl",
+    "arxiv/attribution/2023.jsonl",
+    "arxiv/data/2003/00000.parquet",
+    "arxiv/data/2023/00000.parquet",
+    "arxiv/data/2023/00001.parquet",
     "arxiv/images_2003.tar.gz",
     "arxiv/images_2023.tar.gz",
     "arxiv/jsonl/2003.jsonl",
     "arxiv/jsonl/2023.jsonl",
-    "local/data/2023-00000.parquet",
+    "local/attribution/2023.jsonl",
+    "local/data/2023/00000.parquet",
     "local/images_2023.tar.gz",
     "local/jsonl/2023.jsonl",
     "manifest.json",
@@ -55,7 +58,7 @@ def test_the_layout_is_the_papers(pieces: Pieces, tmp_path: Path) -> None:
     publication = pieces.publish(tmp_path / "release")
 
     assert sorted(tree(tmp_path / "release")) == LAYOUT
-    assert (publication.n_records, publication.n_files) == (9, 11)
+    assert (publication.n_records, publication.n_files) == (9, 14)
     assert publication.n_bytes == sum(
         len(content) for path, content in tree(tmp_path / "release").items() if path != "manifest.json"
     )
@@ -187,7 +190,7 @@ def test_a_release_that_is_not_whole_is_made_again(pieces: Pieces, tmp_path: Pat
 
 
 def test_a_changed_partition_changes_the_release(pieces: Pieces, tmp_path: Path) -> None:
-    """What is no longer there goes, and nothing else changes."""
+    """What is no longer there goes, is listed as removed, and nothing else changes but what is written of versions."""
     pieces.publish(tmp_path / "release")
     before = tree(tmp_path / "release")
     fewer = Pieces([])
@@ -198,9 +201,17 @@ def test_a_changed_partition_changes_the_release(pieces: Pieces, tmp_path: Path)
 
     after = tree(tmp_path / "release")
     assert not any(path.startswith("local/") for path in after)
-    assert {path: after[path] for path in after if path != "manifest.json"} == {
-        path: before[path] for path in after if path != "manifest.json"
+    new = {"manifest.json", "README.md", "changes/2.jsonl"}
+    assert {path: after[path] for path in after if path not in new} == {
+        path: before[path] for path in after if path not in new
     }
+    [removed] = map(json.loads, after["changes/2.jsonl"].splitlines())
+    assert (removed["change"], removed["source"], removed["columns"]) == ("removed", "local", [])
+    history = load_manifest(after["manifest.json"]).history
+    assert [(each.version, each.n_added, each.n_removed, each.n_changed) for each in history] == [
+        (1, 9, 0, 0),
+        (2, 0, 1, 0),
+    ]
 
 
 def test_the_manifest_says_what_the_release_was_made_with(pieces: Pieces, tmp_path: Path) -> None:
@@ -236,7 +247,7 @@ def test_a_damaged_piece_is_not_published(pieces: Pieces, tmp_path: Path) -> Non
 
 def test_a_piece_that_comes_twice_is_refused(pieces: Pieces) -> None:
     """It would give every record of its shard twice."""
-    with pytest.raises(ValueError, match=r"chunk_001 has data\.parquet twice"):
+    with pytest.raises(ValueError, match=r"chunk_001 has attribution\.jsonl twice"):
         layout([*pieces.pieces, *pieces.pieces], ReleaseSettings())
 
 

@@ -24,7 +24,7 @@ FIGURES = [
         doi="10.1/x",
         categories=["cs.CV", "cs.CL"],
         mentions=["See Fig. 1."],
-        licence="CC0",
+        licence="CC0",  # as a code, not an id
     ),
     Figure(number=1, panel=2, is_filtered=True),
     Figure(number=2, rejection="no_context"),
@@ -58,7 +58,7 @@ def test_a_record_says_what_is_known(made: MemoryShard) -> None:
     record = lines(made)[0]
 
     assert list(record) == RECORD.names
-    assert (record["doi"], record["arxiv_id"], record["licence"]) == ("10.1/x", None, "CC0")
+    assert (record["doi"], record["arxiv_id"], record["licence"]) == ("10.1/x", None, "CC0-1.0")
     assert (record["source"], record["year"], record["title"]) == ("arxiv", 2023, "A title")
     assert record["categories"] == ["cs.CV", "cs.CL"]
     assert record["mentions"] == ["See Fig. 1."]
@@ -108,9 +108,10 @@ def test_files_are_described(made: MemoryShard) -> None:
     for row in files.iter_rows(named=True):
         content = made.files[row["piece"]]
         assert (row["n_bytes"], row["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
-    assert files["n_rows"].to_list() == [N_RELEASED] * 3
+    assert files["n_rows"].to_list() == [*[N_RELEASED] * 3, 2]
     assert files["path"].to_list() == [
-        *("arxiv/jsonl/2023.jsonl", "arxiv/images_2023.tar.gz", "arxiv/data/2023-*.parquet")
+        *("arxiv/jsonl/2023.jsonl", "arxiv/images_2023.tar.gz", "arxiv/data/2023/*.parquet"),
+        "arxiv/attribution/2023.jsonl",
     ]
     counted = summary(files.select(SUMMARISED))
     assert counted["records_released"] == N_RELEASED
@@ -205,33 +206,40 @@ def test_what_scores_below_the_threshold_is_held_back() -> None:
 
 
 def test_a_paper_without_metadata_is_released_with_nulls() -> None:
-    """Both ids are there, null; categories are an empty list."""
+    """Both ids are there, null; categories are an empty list, and the licence, not known, keeps the image back."""
     inputs = tables_of([Figure(doi="10.1/x")])
     for key in (("raw_archives", "metadata"), ("figure_candidates", "papers")):
         inputs[key] = inputs[key].clear()
 
-    record = lines(make([Figure()], inputs=inputs))[0]
+    shard = make([Figure()], inputs=inputs)
 
-    assert (record["doi"], record["arxiv_id"], record["title"], record["categories"]) == (
-        None,
-        None,
-        None,
-        [],
-    )
+    record = json.loads(shard.files["recipes.jsonl"])
+    assert [record[name] for name in ("doi", "arxiv_id", "title", "licence")] == [None] * 4
+    assert record["categories"] == []
+    assert set(shard.files) == {"recipes.jsonl"}
 
 
-def test_only_row_groups_and_the_clip_threshold_shape_a_shard() -> None:
-    """How archives are joined later does not make a shard outdated."""
+def test_how_archives_are_joined_does_not_shape_a_shard() -> None:
+    """It makes no shard outdated; what goes into the pieces does."""
     settings = ReleaseSettings(part_bytes=10, single_archive_sources=["arxiv"])
 
     assert make([], settings=settings).stage.settings == make([]).stage.settings
-    changed = make([], settings=replace(settings, row_group_rows=7, min_clip_score=0.3)).stage.settings
-    assert changed == {"row_group_rows": 7, "min_clip_score": 0.3}
+    changed = make([], settings=replace(settings, row_group_rows=7, licence_policy="all")).stage.settings
+    assert (changed["row_group_rows"], changed["licence_policy"]) == (7, "all")
 
 
 @pytest.mark.parametrize(
     "values",
-    [{"part_bytes": 0}, {"row_group_rows": 0}, {"single_archive_sources": "arxiv"}, {"min_clip_score": 2.6}],
+    [
+        {"part_bytes": 0},
+        {"row_group_rows": 0},
+        {"single_archive_sources": "arxiv"},
+        {"min_clip_score": 2.6},
+        {"licence_policy": "none"},
+        {"redistributable": "CC-BY"},
+        {"version": -1},
+        {"repository": "../x"},
+    ],
 )
 def test_settings_that_cut_nothing_are_refused(values: dict[str, Any]) -> None:
     """The message names the setting."""

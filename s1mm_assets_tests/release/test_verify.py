@@ -15,18 +15,27 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from s1mm_assets.release import ReleaseSettings, verify
+from s1mm_assets.release import ReleaseSettings, contents, joins, verify
+from s1mm_assets.release.contents import digest_of_line
+from s1mm_assets.release.hub import Stored
 from s1mm_assets.release.image_archives import END, ImagePiece
-from s1mm_assets.release.manifest import Manifest, load_manifest
+from s1mm_assets.release.manifest import load_manifest
+from s1mm_assets.release.problems import Problems
+from s1mm_assets.release.records import RECORD, line_of
 from s1mm_assets.release.streamable import DATA as STREAMABLE
 from s1mm_assets.release.streamable import DataFile, rows
-from s1mm_assets.release.verify import MAX_LISTED
+from s1mm_assets.release.verify import MAX_LISTED, check_remote
+from s1mm_assets.resources.file_digests import xet_hash
 from s1mm_assets.resources.release_folder import LocalFolder
-from s1mm_assets_tests.release.shards import example, tree
+from s1mm_assets_tests.release.shards import Figure, Pieces, example, make, tree
 
 RECORDS = "arxiv/jsonl/2023.jsonl"
 IMAGES = "arxiv/images_2023.tar.gz"
-DATA = "arxiv/data/2023-00000.parquet"
+DATA = "arxiv/data/2023/00000.parquet"
+ATTRIBUTION = "arxiv/attribution/2023.jsonl"
+RECIPES = "arxiv/recipes/2023.jsonl"
+TOMBSTONES = "arxiv/tombstones/2023.jsonl"
+WEBDATASET = "arxiv/webdataset/2023/00000.tar"
 Damage = Callable[[Path], object]
 
 
@@ -37,12 +46,37 @@ def release_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return tree(folder)
 
 
+@pytest.fixture(scope="module")
+def rich_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """A release with all kinds of files: one paper's images are kept back, one paper is withdrawn."""
+    settings = ReleaseSettings(webdataset=True)
+    kept_back = "http://arxiv.org/licenses/nonexclusive-distrib/1.0/"
+    figures = [
+        Figure(),
+        Figure(number=2, mentions=["Figure 2."]),
+        Figure(paper_id="2301.05555", licence=kept_back, mentions=["Secret."]),
+        Figure(paper_id="2301.07777", is_withdrawn=True),
+    ]
+    folder = tmp_path_factory.mktemp("published") / "release"
+    Pieces([make(figures, settings=settings)]).publish(folder, settings=settings)
+    return tree(folder)
+
+
+def written(files: dict[str, bytes], folder: Path) -> Path:
+    for path, content in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+    return folder
+
+
 @pytest.fixture
 def release(release_files: dict[str, bytes], tmp_path: Path) -> Path:
-    for path, content in release_files.items():
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_bytes(content)
-    return tmp_path
+    return written(release_files, tmp_path)
+
+
+@pytest.fixture
+def rich(rich_files: dict[str, bytes], tmp_path: Path) -> Path:
+    return written(rich_files, tmp_path)
 
 
 def found(release: Path) -> set[tuple[str, str]]:
@@ -53,12 +87,12 @@ def reseal(release: Path) -> None:
     """Make the manifest agree with the files, so that only what is inside them can be wrong."""
     manifest = load_manifest((release / "manifest.json").read_bytes())
     files = [
-        replace(file, n_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+        replace(file, n_bytes=len(content), sha256=hashlib.sha256(content).hexdigest(), xet=xet_hash(path))
         for file in manifest.files
-        for content in [(release / file.path).read_bytes()]
+        for path in [release / file.path]
+        for content in [path.read_bytes()]
     ]
-    sealed = Manifest(made_from=manifest.made_from, dataset=manifest.dataset, files=tuple(files))
-    (release / "manifest.json").write_bytes(sealed.render())
+    (release / "manifest.json").write_bytes(replace(manifest, files=tuple(files)).render())
 
 
 def flip(path: Path, position: int = -1) -> None:
@@ -116,8 +150,8 @@ def test_an_empty_folder_is_not_a_release(tmp_path: Path) -> None:
     assert found(tmp_path) == found(tmp_path / "nowhere") == {("manifest", "manifest.json")}
 
 
-def edit_lines(release: Path, edit: Callable[[list[bytes]], list[bytes]]) -> None:
-    path = release / RECORDS
+def edit_lines(release: Path, edit: Callable[[list[bytes]], list[bytes]], file: str = RECORDS) -> None:
+    path = release / file
     path.write_bytes(b"".join(edit(path.read_bytes().splitlines(keepends=True))))
 
 
@@ -162,29 +196,57 @@ def put_link(release: Path) -> None:
 SEALED: dict[str, tuple[Damage, set[tuple[str, str]]]] = {
     "a line that is no JSON": (
         lambda release: edit_lines(release, lambda lines: [b"{\n", *lines[1:]]),
-        {("record", RECORDS), ("image_orphan", IMAGES), ("data_orphan", DATA)},
+        {
+            ("record", RECORDS),
+            ("image_orphan", IMAGES),
+            ("data_orphan", DATA),
+            ("attribution_changed", ATTRIBUTION),
+        },
     ),
     "a line with half a character": (
         lambda release: edit_lines(
             release, lambda lines: [changed(lines[0], figure_id="\ud800"), *lines[1:]]
         ),
-        {("record", RECORDS), ("image_orphan", IMAGES), ("data_orphan", DATA)},
+        {
+            ("record", RECORDS),
+            ("image_orphan", IMAGES),
+            ("data_orphan", DATA),
+            ("attribution_changed", ATTRIBUTION),
+        },
     ),
     "a record of another year": (
         lambda release: edit_lines(release, lambda lines: [changed(lines[0], year=2003), *lines[1:]]),
-        {("record", RECORDS), ("image_orphan", IMAGES), ("data_orphan", DATA)},
+        {
+            ("record", RECORDS),
+            ("image_orphan", IMAGES),
+            ("data_orphan", DATA),
+            ("attribution_changed", ATTRIBUTION),
+        },
     ),
     "a record without a key": (
         lambda release: edit_lines(release, lambda lines: [b'{"doi": null}\n', *lines[1:]]),
-        {("record", RECORDS), ("image_orphan", IMAGES), ("data_orphan", DATA)},
+        {
+            ("record", RECORDS),
+            ("image_orphan", IMAGES),
+            ("data_orphan", DATA),
+            ("attribution_changed", ATTRIBUTION),
+        },
     ),
     "a record removed": (
         lambda release: edit_lines(release, lambda lines: lines[1:]),
-        {("rows", RECORDS), ("image_orphan", IMAGES), ("data_orphan", DATA)},
+        {
+            ("rows", RECORDS),
+            ("image_orphan", IMAGES),
+            ("data_orphan", DATA),
+            ("attribution_changed", ATTRIBUTION),
+        },
     ),
     "a record twice": (
         lambda release: edit_lines(release, lambda lines: [lines[0], *lines]),
-        {("rows", RECORDS), ("duplicate_figure_id", RECORDS), ("duplicate_image_path", RECORDS)},
+        {
+            *(("rows", RECORDS), ("duplicate_figure_id", RECORDS), ("duplicate_image_path", RECORDS)),
+            ("attribution_changed", ATTRIBUTION),
+        },
     ),
     "two records with one image": (
         lambda release: edit_lines(
@@ -268,9 +330,9 @@ SEALED: dict[str, tuple[Damage, set[tuple[str, str]]]] = {
         lambda release: pl.DataFrame({"a": [1]}).write_parquet(release / DATA),
         {("unreadable", DATA), ("rows", DATA), ("data_missing", RECORDS)},
     ),
-    "a flipped bit in a page": (
+    "a flipped bit in an image of Parquet": (
         lambda release: flip(release / DATA, 60),
-        {("unreadable", DATA), ("rows", DATA), ("data_missing", RECORDS)},
+        {("data_changed", DATA)},
     ),
 }
 
@@ -313,3 +375,376 @@ def test_problems_say_where(release: Path) -> None:
     details = [problem.detail for problem in verify(LocalFolder(release)) if problem.kind == "image_missing"]
 
     assert details == ["arxiv:2301.01234#1.1 (2301_01234/f1_p1.png)"]
+
+
+def edit_first(file: str, **values: Any) -> Damage:
+    return lambda release: edit_lines(release, lambda lines: [changed(lines[0], **values), *lines[1:]], file)
+
+
+def repeat_first(file: str) -> Damage:
+    return lambda release: edit_lines(release, lambda lines: [lines[0], *lines], file)
+
+
+def drop_first(file: str) -> Damage:
+    return lambda release: edit_lines(release, lambda lines: lines[1:], file)
+
+
+def recipe_of(release: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((release / RECIPES).read_bytes().splitlines()[0])
+    return found
+
+
+def leak_image(release: Path) -> None:
+    edit_images(release, lambda images: [*images.items(), (recipe_of(release)["image_path"], b"x")])
+
+
+def leak_data(release: Path) -> None:
+    edit_data(release, lambda rows: [*rows, {**rows[0], "figure_id": recipe_of(release)["figure_id"]}])
+
+
+def bury(figure_id: str) -> Damage:
+    return edit_first(TOMBSTONES, figure_ids=[figure_id])
+
+
+def edit_samples(release: Path, edit: Callable[[list[tuple[str, bytes]]], list[tuple[str, bytes]]]) -> None:
+    with tarfile.open(release / WEBDATASET) as archive:
+        files = [(entry.name, archive.extractfile(entry).read()) for entry in archive]  # type: ignore[union-attr]
+    with (release / WEBDATASET).open("wb") as stream:
+        for name, content in edit(files):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            stream.write(entry.tobuf(tarfile.USTAR_FORMAT) + content + bytes(-len(content) % 512))
+        stream.write(bytes(1024))
+
+
+RICH: dict[str, tuple[Damage, set[tuple[str, str]]]] = {
+    "nothing": (lambda release: None, set()),
+    "an image that is to be kept back": (leak_image, {("rows", IMAGES), ("image_withheld", IMAGES)}),
+    "a row that is to be kept back": (leak_data, {("rows", DATA), ("data_withheld", DATA)}),
+    "a caption that is to be kept back": (
+        edit_first(RECIPES, caption="A caption."),
+        {("text_given_away", RECIPES)},
+    ),
+    "mentions that are to be kept back": (
+        edit_first(RECIPES, mentions=["x"]),
+        {("text_given_away", RECIPES)},
+    ),
+    "the paper's own words as a recaption": (
+        edit_first(RECIPES, recaption="A."),
+        {("text_given_away", RECIPES)},
+    ),
+    "a recipe that is none": (edit_first(RECIPES, recipe="x"), {("recipe", RECIPES)}),
+    "a recipe twice": (
+        repeat_first(RECIPES),
+        {("rows", RECIPES), ("duplicate_figure_id", RECIPES), ("duplicate_image_path", RECIPES)},
+    ),
+    "a recipe of a released figure": (
+        edit_first(RECIPES, figure_id="arxiv:2301.01234#1.1"),
+        {("duplicate_figure_id", RECORDS), ("data_withheld", DATA), ("webdataset_withheld", WEBDATASET)},
+    ),
+    "a tombstone of a released figure": (bury("arxiv:2301.01234#1.1"), {("tombstone_released", RECORDS)}),
+    "a tombstone of a figure with a recipe": (
+        bury("arxiv:2301.05555#1.1"),
+        {("tombstone_released", RECIPES)},
+    ),
+    "a tombstone that is none": (edit_first(TOMBSTONES, figure_ids=[1]), {("tombstone", TOMBSTONES)}),
+    "a paper that is not attributed": (
+        drop_first(ATTRIBUTION),
+        {("rows", ATTRIBUTION), ("attribution_missing", RECORDS)},
+    ),
+    "a paper attributed twice": (
+        repeat_first(ATTRIBUTION),
+        {("rows", ATTRIBUTION), ("attribution_twice", RECORDS)},
+    ),
+    "a paper attributed that has no image": (
+        lambda release: edit_lines(
+            release, lambda lines: [*lines, changed(lines[0], paper_id="x")], ATTRIBUTION
+        ),
+        {("rows", ATTRIBUTION), ("attribution_orphan", ATTRIBUTION)},
+    ),
+    "another licence": (edit_first(ATTRIBUTION, licence="MIT"), {("attribution_changed", ATTRIBUTION)}),
+    "no licence any more": (edit_first(ATTRIBUTION, licence=None), {("attribution_changed", ATTRIBUTION)}),
+    "another number of figures": (
+        edit_first(ATTRIBUTION, n_figures=9),
+        {("attribution_changed", ATTRIBUTION)},
+    ),
+    "no attribution": (
+        edit_first(ATTRIBUTION, paper_id=None),
+        {("attribution", ATTRIBUTION), ("attribution_missing", RECORDS)},
+    ),
+    "a sample less": (
+        lambda release: edit_samples(release, lambda files: files[2:]),
+        {("rows", WEBDATASET), ("webdataset_missing", RECORDS)},
+    ),
+    "a sample twice": (
+        lambda release: edit_samples(release, lambda files: [*files[:2], *files]),
+        {("rows", WEBDATASET), ("webdataset_twice", RECORDS)},
+    ),
+    "samples that swapped their images": (
+        lambda release: edit_samples(
+            release,
+            lambda files: [(files[0][0], files[2][1]), files[1], (files[2][0], files[0][1]), files[3]],
+        ),
+        {("webdataset_changed", WEBDATASET)},
+    ),
+    "samples that swapped their names": (
+        lambda release: edit_samples(
+            release, lambda files: [(files[i ^ 2][0], files[i][1]) for i in range(len(files))]
+        ),
+        {("webdataset_changed", WEBDATASET)},
+    ),
+    "a sample without a record": (
+        lambda release: edit_samples(release, lambda files: [files[0], *files[2:]]),
+        {("unreadable", WEBDATASET), ("rows", WEBDATASET), ("webdataset_missing", RECORDS)},
+    ),
+    "a sample with something else": (
+        lambda release: edit_samples(release, lambda files: [files[0], (files[1][0], b"{}"), *files[2:]]),
+        {("sample", WEBDATASET), ("webdataset_missing", RECORDS)},
+    ),
+}
+
+
+@pytest.mark.parametrize("what", RICH)
+def test_what_is_kept_back_stays_back(rich: Path, what: str) -> None:
+    """Recipes, tombstones, attributions and samples are held against the records."""
+    damage, problems = RICH[what]
+    damage(rich)
+    reseal(rich)
+
+    assert found(rich) == problems
+
+
+def test_joins_in_many_passes_find_the_same(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A share of the rows at a time, as for a dataset that does not fit into memory."""
+    edit_images(release, lambda images: [*list(images.items())[1:], ("a/b.png", b"x")])
+    edit_data(release, lambda rows: [*rows[1:], rows[2]])
+    at_once = found(release)
+    monkeypatch.setattr(joins, "PASS_ROWS", 1)
+
+    assert found(release) == at_once
+    assert {("image_orphan", IMAGES), ("image_missing", RECORDS), ("data_twice", RECORDS)} <= at_once
+
+
+@pytest.mark.parametrize("text", ["plain", "α – “x”", "a\u2028b", "\x85", "\U0001f600", "\ud800", '"\\'])
+def test_a_line_is_digested_as_it_is_written(text: str) -> None:
+    """Also where it needs the rare escapes; None where it cannot be written."""
+    record = {**dict.fromkeys(RECORD.names), "caption": text, "figure_id": "x"}
+    try:
+        expected = hashlib.sha256(line_of(record)).digest()
+    except ValueError:
+        expected = None
+
+    assert digest_of_line(record) == expected
+
+
+def edit_entry(release: Path, **values: Any) -> None:
+    """Change how the manifest lists the first file."""
+    manifest = json.loads((release / "manifest.json").read_bytes())
+    manifest["files"][0] |= values
+    (release / "manifest.json").write_bytes(json.dumps(manifest).encode())
+
+
+HOSTILE: dict[str, list[object]] = {
+    "path": ["../../etc/passwd", "/etc/passwd", "a//b", "./a", "", "a\\b", "a\0b", "\ud800", "x" * 2000],
+    "bytes": [-1],
+    "rows": [-1],
+    "sha256": ["", "A" * 64],
+    "xet": ["0" * 63],
+}
+
+
+@pytest.mark.parametrize(("key", "value"), [(key, value) for key in HOSTILE for value in HOSTILE[key]])
+def test_a_manifest_is_not_trusted(release: Path, key: str, value: object) -> None:
+    """Paths that leave the release, lengths and digests that are none: said, and never followed."""
+    first = load_manifest((release / "manifest.json").read_bytes()).files[0].path
+    edit_entry(release, **{key: value})
+
+    assert found(release) == {("manifest", "manifest.json"), ("extra", first)}
+
+
+@pytest.mark.parametrize("content", [b'{"format": 2, "files": [{"bytes": 1e999}]}', b"[" * 100_000])
+def test_a_manifest_that_breaks_its_reader_is_a_problem(release: Path, content: bytes) -> None:
+    """Numbers without end, brackets without end."""
+    whole = json.loads((release / "manifest.json").read_bytes())
+    if content.startswith(b"{"):
+        whole["files"][0]["bytes"] = float("inf")
+        content = json.dumps(whole).replace("Infinity", "1e999").encode()
+    (release / "manifest.json").write_bytes(content)
+
+    assert found(release) == {("manifest", "manifest.json")}
+
+
+def test_a_file_listed_twice_is_a_problem(release: Path) -> None:
+    """Even where both entries say the same."""
+    manifest = load_manifest((release / "manifest.json").read_bytes())
+    twice = replace(manifest, files=(*manifest.files, manifest.files[0]))
+    (release / "manifest.json").write_bytes(twice.render())
+
+    assert found(release) == {("manifest", "manifest.json")}
+
+
+def test_a_line_without_an_end_is_one_problem(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is skipped, not held; the lines behind it are read."""
+    monkeypatch.setattr(contents, "MAX_LINE_BYTES", 4096)
+    edit_lines(release, lambda lines: [b"[" * 20_000 + b"\n", *lines])
+    reseal(release)
+
+    problems = [problem for problem in verify(LocalFolder(release)) if problem.kind == "record"]
+
+    assert [problem.detail for problem in problems] == ["line 1 is longer than 4,096 bytes"]
+    assert found(release) == {("record", RECORDS), ("rows", RECORDS)}
+
+
+def test_a_bomb_is_not_unpacked(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An archive that would unpack to much more than its records say is left at that point."""
+    monkeypatch.setattr(contents, "BOMB_ALLOWANCE_BYTES", 1 << 16)
+    digested: list[int] = []
+    whole = contents.Tar.sha256
+
+    def counted(tar: contents.Tar, n_bytes: int) -> str:
+        digested.append(n_bytes)
+        return whole(tar, n_bytes)
+
+    monkeypatch.setattr(contents.Tar, "sha256", counted)
+    edit_images(release, lambda images: [*images.items(), ("bomb.png", bytes(64 << 20))])
+    reseal(release)
+
+    problems = [problem for problem in verify(LocalFolder(release)) if problem.path == IMAGES]
+
+    assert {problem.kind for problem in problems} == {"unreadable"}
+    assert "'bomb.png' it unpacks to more than" in problems[0].detail
+    assert max(digested) < 1 << 16
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        tarfile.SYMTYPE,
+        tarfile.LNKTYPE,
+        tarfile.CHRTYPE,
+        tarfile.DIRTYPE,
+        tarfile.XHDTYPE,
+        tarfile.GNUTYPE_SPARSE,
+    ],
+)
+@pytest.mark.parametrize("n_bytes", [0, 1 << 33])
+def test_an_archive_holds_nothing_but_files(release: Path, kind: bytes, n_bytes: int) -> None:
+    """No links, devices, folders, extended headers or holes; the largest is not read either."""
+    entry = tarfile.TarInfo("a")
+    entry.type, entry.size = kind, n_bytes
+    header = entry.tobuf(tarfile.GNU_FORMAT)
+    (release / IMAGES).write_bytes(gzip.compress(header) + END)
+    reseal(release)
+
+    (problem,) = (each for each in verify(LocalFolder(release)) if each.kind == "unreadable")
+
+    assert problem.detail == "'a' is not a file"
+
+
+def test_row_groups_are_bounded(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parquet that would fill the memory is not decoded."""
+    monkeypatch.setattr(contents, "MAX_ROW_GROUP_ROWS", 2)
+
+    assert {("unreadable", DATA), ("data_missing", RECORDS)} <= found(release)
+
+
+def test_large_row_groups_are_read_in_batches(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the same outcome."""
+    monkeypatch.setattr(contents, "BATCH_ROWS", 2)
+
+    assert found(release) == set()
+    edit_data(release, lambda rows: [*rows[:-1], {**rows[-1], "caption": "No."}])
+    reseal(release)
+    assert found(release) == {("data_changed", DATA)}
+
+
+def point(release: Path, *paths: str) -> None:
+    """Put pointers where files are, as git does without git-lfs."""
+    for path in paths:
+        content = (release / path).read_bytes()
+        (release / path).write_bytes(
+            b"version https://git-lfs.github.com/spec/v1\n"
+            b"oid sha256:%s\nsize %d\n" % (hashlib.sha256(content).hexdigest().encode(), len(content))
+        )
+
+
+@pytest.mark.parametrize("paths", [(IMAGES,), (DATA,), (IMAGES, DATA), (RECORDS,), (RECORDS, IMAGES, DATA)])
+def test_pointers_stand_for_their_content(release: Path, paths: tuple[str, ...]) -> None:
+    """They are compared with the manifest; what would need the content is not."""
+    point(release, *paths)
+
+    assert found(release) == set()
+
+
+def test_a_pointer_to_something_else_is_a_problem(release: Path) -> None:
+    """By digest or by length."""
+    flip(release / IMAGES)
+    point(release, IMAGES)
+
+    assert found(release) == {("changed", IMAGES)}
+
+
+def test_one_pointer_among_the_parts_of_an_archive(tmp_path: Path) -> None:
+    """The parts that are there are compared, the archive is not unpacked."""
+    example().publish(tmp_path, settings=ReleaseSettings(part_bytes=400))
+    point(tmp_path, f"{IMAGES}.partab")
+    flip(tmp_path / f"{IMAGES}.partaa")
+
+    assert found(tmp_path) == {("changed", f"{IMAGES}.partaa")}
+
+
+def stored(release: Path) -> dict[str, Stored]:
+    """A release as the Hub lists it: archives and Parquet by their digests, the rest by git's names."""
+    listed = {file.path: file for file in load_manifest((release / "manifest.json").read_bytes()).files}
+    return {
+        path: Stored(n_bytes=len(content), sha256=listed[path].sha256, xet=listed[path].xet)
+        if path.endswith((".gz", ".parquet"))
+        else Stored(n_bytes=len(content), git_blob="0" * 40)
+        for path, content in tree(release).items()
+    }
+
+
+REMOTE: dict[str, tuple[str, Stored | None, str]] = {
+    "gone": (IMAGES, None, "missing"),
+    "short": (IMAGES, Stored(n_bytes=3, sha256="0" * 64), "truncated"),
+    "long": (IMAGES, Stored(n_bytes=10**9, sha256="0" * 64), "changed"),
+    "more": ("arxiv/other.bin", Stored(n_bytes=3), "extra"),
+}
+
+
+@pytest.mark.parametrize("what", REMOTE)
+def test_a_repository_is_compared_by_its_listing(release: Path, what: str) -> None:
+    """Missing, short, long, too much; nothing is opened for it but small files."""
+    path, entry, kind = REMOTE[what]
+    listing = {name: each for name, each in {**stored(release), path: entry}.items() if each is not None}
+    problems = Problems()
+
+    assert check_remote(listing, LocalFolder(release).open, problems) is not None
+    assert [(problem.kind, problem.path) for problem in problems.listed()] == [(kind, path)]
+
+
+@pytest.mark.parametrize("digest", ["sha256", "xet"])
+def test_a_repository_with_other_content_is_found(release: Path, digest: str) -> None:
+    """By either digest, and small files by reading them."""
+    listing = stored(release)
+    other: dict[str, Any] = {digest: "f" * 64}
+    listing[DATA] = replace(listing[DATA], **other)
+    flip(release / "README.md")
+    problems = Problems()
+
+    check_remote(listing, LocalFolder(release).open, problems)
+
+    assert {(each.kind, each.path) for each in problems.listed()} == {
+        ("changed", DATA),
+        ("changed", "README.md"),
+    }
+
+
+def test_no_large_file_is_fetched(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A repository that knows no digest of one cannot be verified in that."""
+    monkeypatch.setitem(check_remote.__globals__, "MAX_SMALL_BYTES", 10)
+    problems = Problems()
+
+    check_remote(stored(release), LocalFolder(release).open, problems)
+
+    assert {each.kind for each in problems.listed()} == {"unreadable"}

@@ -12,6 +12,7 @@ from s1mm_assets.assets.duplicates import MAX_SEARCHES, duplicates, search
 from s1mm_assets.checks.duplicates import duplicates_hold
 from s1mm_assets.filtering import DUPLICATES, DecidedPartition, duplicates_stage
 from s1mm_assets.partitions import source_and_year
+from s1mm_assets.release import ReleaseSettings
 from s1mm_assets.release.stage import READS
 from s1mm_assets.resources.decided_partitions import (
     decided,
@@ -99,7 +100,7 @@ def release(store: ShardStore, key: str) -> list[str]:
         make=make,
         reads={"duplicates": READS["duplicates"]},
     )
-    store.pin(store.derive(stage, key, inputs=[duplicates_of(store, key)]))
+    store.pin(store.derive(stage, key, inputs=[duplicates_of(store, key, ReleaseSettings())]))
     return made
 
 
@@ -209,7 +210,11 @@ def test_the_checks_see_what_the_search_missed(store: ShardStore) -> None:
     land(store, "arxiv|2019", {"chunk_001": {"a": 3}, "chunk_002": {"b": None}})
     decisions = decided(store)
     made = {
-        key: store.derive(duplicates_stage(duplicates_in(store, key), bits=32), key, inputs=[each])
+        key: store.derive(
+            duplicates_stage(duplicates_in(store, key), bits=32, preferred=ReleaseSettings().licences()),
+            key,
+            inputs=[each],
+        )
         for key, each in decisions.items()
     }
     for each in made.values():
@@ -263,14 +268,14 @@ def test_a_partition_filtered_during_the_search_is_searched_again(
     land(store, "biorxiv|2019", SECOND)
     late = [("arxiv|2019", FIRST)]
 
-    def landing(store: ShardStore, decisions: ShardSet) -> DecidedPartition:
+    def landing(store: ShardStore, decisions: ShardSet, release: ReleaseSettings) -> DecidedPartition:
         if late:
             land(store, *late.pop())
-        return decided_partition(store, decisions)
+        return decided_partition(store, decisions, release)
 
     monkeypatch.setattr("s1mm_assets.assets.duplicates.decided_partition", landing)
 
-    made = search(store, bits=32, report=lambda line: None)
+    made = search(store, bits=32, release=ReleaseSettings(), report=lambda line: None)
 
     assert set(made) == {"arxiv|2019", "biorxiv|2019"}
     assert slices(store) == {"biorxiv:c#1.1": "arxiv:b#1.1"}
@@ -282,16 +287,16 @@ def test_a_search_that_never_sees_one_state_ends(store: ShardStore, monkeypatch:
     land(store, "arxiv|2019", FIRST)
     n_landed = 0
 
-    def landing(store: ShardStore, decisions: ShardSet) -> DecidedPartition:
+    def landing(store: ShardStore, decisions: ShardSet, release: ReleaseSettings) -> DecidedPartition:
         nonlocal n_landed
         n_landed += 1
         land(store, "arxiv|2019", {**FIRST, "chunk_001": {"a": n_landed}})
-        return decided_partition(store, decisions)
+        return decided_partition(store, decisions, release)
 
     monkeypatch.setattr("s1mm_assets.assets.duplicates.decided_partition", landing)
 
     with pytest.raises(StoreError, match="during each of 5 searches: materialize duplicates when none is"):
-        search(store, bits=32, report=lambda line: None)
+        search(store, bits=32, release=ReleaseSettings(), report=lambda line: None)
     assert n_landed == MAX_SEARCHES
     assert not Path(store.path("duplicates", "view.json")).exists()
 

@@ -5,6 +5,7 @@ import io
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import dagster as dg
@@ -36,6 +37,9 @@ MANIFEST = "arXiv_src_manifest.xml"
 ID_FIRST = re.compile(rb'\{\s*"id"\s*:\s*"([^"\\]+)"')  # the snapshot's rows begin so
 
 
+UPDATED = re.compile(rb'"update_date"\s*:\s*"(\d{4}-\d\d-\d\d)"')  # a snapshot is as new as its newest row
+
+
 class ArxivSource(dg.ConfigurableResource[Any]):
     """Chunk tars and their manifest under one root: a folder, or `s3://bucket/prefix`.
 
@@ -52,6 +56,7 @@ class ArxivSource(dg.ConfigurableResource[Any]):
     metadata_snapshot: str | None = None  # a file in arXiv's JSON-lines form, by path or URI
 
     _indexes: dict[str, list[ChunkMember]] = PrivateAttr(default_factory=dict)  # MD5 → members
+    _as_of: dict[SourceFile, str] = PrivateAttr(default_factory=dict)  # the newest date in a snapshot
     _rows: dict[tuple[SourceFile, int], dict[str, tuple[int, int]]] = PrivateAttr(default_factory=dict)
 
     @property
@@ -104,8 +109,9 @@ class ArxivSource(dg.ConfigurableResource[Any]):
             return {}
         folder, file = self._snapshot(self.metadata_snapshot)
         index, read = self._rows_of(folder, file, year), RangeReader(folder)
+        as_of = self._as_of[file] or None
         return {
-            paper_id: _row(read(file.uri, *index[paper_id]), file.uri)
+            paper_id: replace(_row(read(file.uri, *index[paper_id]), file.uri), licence_read=as_of)
             for paper_id in paper_ids
             if paper_id in index
         }
@@ -173,22 +179,26 @@ class ArxivSource(dg.ConfigurableResource[Any]):
 
     @staticmethod
     def _snapshot(address: str) -> tuple[str, SourceFile]:
-        folder, _, name = address.rpartition("/")
-        file = file_at(folder or ".", name)
+        path, question_mark, options = address.partition("?")  # s3://bucket/prefix?region=…
+        folder, _, name = path.rpartition("/")
+        root = f"{folder or '.'}{question_mark}{options}"
+        file = file_at(root, name)
         if file is None:
             raise SourceError(f"there is no file {address}: set metadata_snapshot to where the snapshot lies")
-        return folder or ".", file
+        return root, file
 
     def _rows_of(self, folder: str, file: SourceFile, year: int) -> dict[str, tuple[int, int]]:
         """Return where the rows of one year lie: paper_id → offset and length. Read once per year."""
         if (file, year) not in self._rows:
-            index, at = {}, 0
+            index, at, newest = {}, 0, b""
             with streamed(folder, file.uri) as stream:
                 for line in io.BufferedReader(stream, MIB):
                     arxiv_id = parse_id(_id_of(line, file.uri, at))
                     if arxiv_id and arxiv_id.year == year:
                         index[arxiv_id.paper_id] = (at, len(line))
                     at += len(line)
+                    newest = max(newest, *UPDATED.findall(line), b"")
+            self._as_of = {file: newest.decode()}
             self._rows = {(file, year): index}  # one year at a time: it is what a partition needs
         return self._rows[file, year]
 

@@ -15,8 +15,10 @@ from s1mm_assets.resources.shards import ShardSet
 from s1mm_assets.resources.sources import Chunk, Source
 from s1mm_assets.resources.sources.arxiv import ArxivSource
 from s1mm_assets.resources.sources.local import LocalSource
-from s1mm_assets.resources.sources.reading import RangeReader, SourceError, open_root
+from s1mm_assets.resources.sources.reading import RangeReader, SourceError, file_at, open_root
 from s1mm_assets.tables import Metadata
+
+SNAPSHOTS = ("metadata.jsonl", "arxiv-metadata-oai-snapshot.json")  # the second as arXiv's own dump is named
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,14 @@ class NoPapers:
         return RangeReader(self.folder)
 
 
+def arxiv_in(folder: str) -> ArxivSource:
+    """Return arXiv's chunks in a folder, with the metadata snapshot that lies beside them, if there is one."""
+    path, question_mark, options = folder.partition("?")
+    found = [name for name in SNAPSHOTS if file_at(folder, name)]
+    snapshot = f"{path}/{found[0]}{question_mark}{options}" if found else None
+    return ArxivSource(root=folder, metadata_snapshot=snapshot)
+
+
 class Sources(dg.ConfigurableResource[Any]):
     """One folder per source below a root, local or `s3://`: `<root>/arxiv`, `<root>/local` and so on.
 
@@ -90,8 +100,7 @@ class Sources(dg.ConfigurableResource[Any]):
             if file_system.get_file_info(path).type is not pafs.FileType.Directory:
                 self._require_root()
                 return NoPapers(source, folder)
-            is_arxiv = source == "arxiv"
-            self._opened[source] = ArxivSource(root=folder) if is_arxiv else LocalSource(folder=folder)
+            self._opened[source] = arxiv_in(folder) if source == "arxiv" else LocalSource(folder=folder)
         return self._opened[source]
 
     def _require_root(self) -> None:
