@@ -150,7 +150,7 @@ class Metadata:
     is_retracted: Annotated[bool | None, pl.Boolean] = (
         None  # by its journal; null where the source does not say
     )
-    licence_read: Annotated[str | None, pl.String] = None  # ISO date of the metadata that give the licence
+    licence_read: Annotated[str | None, pl.String] = None  # ISO date of the record that gives the licence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +205,7 @@ class FigureCandidate:
     ]  # none: as it came; pillow, pdfium, poppler, ghostscript, resvg
     rejection: Annotated[str | None, pl.String]
     evidence: Annotated[str | None, pl.String]
+    rights: Annotated[str | None, pl.String] = None  # what the figure's own permissions say, where it has any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,13 @@ import pytest
 
 from s1mm_assets import definitions
 from s1mm_assets.partitions import SOURCE_BY_YEAR, SOURCES, YEARS
-from s1mm_assets.resources.check_history import GUARDS, RefusedByCheck, require_passed
+from s1mm_assets.resources.check_history import (
+    GUARDS,
+    PUBLICATION_GUARDS,
+    RefusedByCheck,
+    require_passed,
+    require_publication_passed,
+)
 from s1mm_assets.resources.release_folder import ReleaseFolder
 from s1mm_assets.resources.shard_io import ShardSetIOManager
 from s1mm_assets.resources.shard_store import ShardStore
@@ -24,7 +30,7 @@ STAGES = [
     "hf_release",
 ]
 
-JOBS = ["one_partition", "to_quality_metrics", "duplicates", "hf_release", "publication"]
+JOBS = ["one_partition", "to_quality_metrics", "duplicates", "hf_release", "publication", "upload"]
 
 
 def test_the_graph_is_the_mission() -> None:
@@ -107,6 +113,7 @@ def test_check_names_say_what_is_true() -> None:
         "no_image_is_released_twice",
         "the_release_verifies",
         "datasets_reads_the_release",
+        "takedowns_take_effect",
     }
 
 
@@ -120,7 +127,10 @@ def test_a_partition_can_be_made_whole_or_step_by_step() -> None:
     assert made["duplicates"] == {"duplicates"}
     assert made["hf_release"] == {"hf_release"}
     assert made["publication"] == {"hf_publication"}
-    assert {name for name, job in jobs.items() if job.partitions_def is None} == {"duplicates", "publication"}
+    assert made["upload"] == {"hub_repository"}
+    assert {name for name, job in jobs.items() if job.partitions_def is None} == {
+        *("duplicates", "publication", "upload")
+    }
 
 
 @pytest.mark.filterwarnings("ignore")  # partitioned check specs are a preview
@@ -146,6 +156,58 @@ def test_a_partition_that_a_check_refused_is_not_published() -> None:
         is_sound = True
         dg.materialize([hf_release, guard], partition_key="arxiv|2019", instance=instance)
         require_passed(instance, ["arxiv|2018", "arxiv|2019"])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_check_that_crashed_is_no_check() -> None:
+    """It came to no end: what it guards against may be there."""
+
+    @dg.asset(partitions_def=SOURCE_BY_YEAR)
+    def hf_release() -> None:
+        pass
+
+    spec = dg.AssetCheckSpec("nothing_leaks", asset="hf_release", partitions_def=SOURCE_BY_YEAR)
+
+    @dg.multi_asset_check(specs=[spec])
+    def guard() -> Iterator[dg.AssetCheckResult]:
+        raise MemoryError
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        dg.materialize(
+            [hf_release, guard], partition_key="arxiv|2019", instance=instance, raise_on_error=False
+        )
+        with pytest.raises(RefusedByCheck, match="nothing_leaks"):
+            require_passed(instance, ["arxiv|2019"])
+
+
+@pytest.mark.parametrize("passes", [True, False])
+@pytest.mark.filterwarnings("ignore")
+def test_only_a_checked_publication_is_uploaded(passes: bool) -> None:
+    """Every check that guards it must have passed; what warns that it was not evaluated does not stop it."""
+
+    @dg.asset
+    def hf_publication() -> None:
+        pass
+
+    specs = [dg.AssetCheckSpec(name, asset="hf_publication") for name in PUBLICATION_GUARDS]
+
+    @dg.multi_asset_check(specs=specs)
+    def guard() -> Iterator[dg.AssetCheckResult]:
+        for spec in specs[:-1]:
+            yield dg.AssetCheckResult(check_name=spec.name, passed=passes)
+        yield dg.AssetCheckResult(
+            check_name=specs[-1].name, passed=False, severity=dg.AssetCheckSeverity.WARN
+        )
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        with pytest.raises(RefusedByCheck, match="or not checked: run the job publication"):
+            require_publication_passed(instance)
+        dg.materialize([hf_publication, guard], instance=instance)
+        if passes:
+            require_publication_passed(instance)
+        else:
+            with pytest.raises(RefusedByCheck, match="the_release_verifies"):
+                require_publication_passed(instance)
 
 
 @pytest.mark.filterwarnings("ignore")

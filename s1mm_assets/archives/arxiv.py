@@ -299,6 +299,7 @@ def metadata_of(row: Mapping[str, Any]) -> Metadata:
         updated=row.get("update_date") or None,
         version=versions[-1].get("version"),
         is_withdrawn=bool(WITHDRAWN.search(row.get("comments") or "")),
+        licence_read=row.get("update_date") or None,  # of this row: another paper's news change nothing here
     )
 
 

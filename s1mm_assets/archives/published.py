@@ -51,7 +51,7 @@ class Defect(StrEnum):
     PATH_UNJOINABLE = "path_unjoinable"
     PATH_PREFIXED = "path_prefixed"  # images/ and the like, which the archive does not have, or the reverse
     PATH_DOTTED = "path_dotted"
-    PATH_SHARED = "path_shared"  # by records of several papers
+    PATH_SHARED = "path_shared"  # several papers name one image, which is given to none of them
     CAPTION_EMPTY = "caption_empty"
     RECAPTION_EMPTY = "recaption_empty"
     PAPER_IN_TWO_YEARS = "paper_in_two_years"
@@ -66,6 +66,7 @@ class Defect(StrEnum):
     ARCHIVE_TRUNCATED = "archive_truncated"
     ARCHIVE_CORRUPT = "archive_corrupt"
     ARCHIVE_TOO_LARGE = "archive_too_large"
+    ARCHIVE_GOES_ON = "archive_goes_on"  # after its end, as where two were written one after another
     ARCHIVE_SHADOWED = "archive_shadowed"  # it is there in parts too, or under two names
     MEMBER_REFUSED = "member_refused"  # links, devices, names that lead outside
     MEMBER_TWICE = "member_twice"
@@ -422,6 +423,7 @@ class PublishedFigure:
     line_sha256: bytes
     member: str | None  # its image's name in the archive; None where there is none
     member_bytes: int | None
+    is_shared: bool = False  # there is an image of this name, but other papers name it too
 
 
 def figure_row(figure: PublishedFigure, image: bytes | None) -> FigureCandidate:
@@ -431,6 +433,8 @@ def figure_row(figure: PublishedFigure, image: bytes | None) -> FigureCandidate:
     evidence = None
     if figure.member is None:
         rejection, evidence = Rejection.GRAPHICS_MISSING, figure.record.image_path or "no image_path"
+        if figure.is_shared:
+            evidence = f"{evidence}: other papers name it too"
     elif image is None:
         rejection, evidence = Rejection.IMAGE_TOO_LARGE, f"{figure.member_bytes} bytes"
     else:

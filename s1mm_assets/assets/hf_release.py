@@ -36,7 +36,7 @@ def hf_release(
     require_passed(context.instance, [context.partition_key], before="hf_release")
     duplicates = duplicates_of(store, context.partition_key, settings.release)
     inputs = [raw_archives, figure_candidates, recaptions, quality_metrics, duplicates]
-    left_out = takedowns_by_shard(store, raw_archives, takedowns(settings))
+    left_out = takedowns_by_shard(store, raw_archives, figure_candidates, takedowns(settings))
     stage = release.stage(settings.release, left_out)
     pieces = store.derive(stage, context.partition_key, inputs=inputs, report=context.log.info)
     context.add_output_metadata(release.summary(store.read(pieces, "files", release.SUMMARISED)))

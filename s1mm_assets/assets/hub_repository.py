@@ -7,6 +7,7 @@ from s1mm_assets.resources.check_history import require_publication_passed
 from s1mm_assets.resources.hub_repository import HubRepository
 from s1mm_assets.resources.release_folder import ReleasePlace
 from s1mm_assets.resources.settings import Settings
+from s1mm_assets.resources.takedowns import require_current_terms
 
 
 @dg.asset(
@@ -29,9 +30,11 @@ def hub_repository(
             'set [release] repository = "owner/name" in the settings: the dataset\'s name on the Hub'
         )
     published = release_folder.published()
+    manifest = release.manifest_in(published)
+    require_current_terms(manifest, settings)
     uploaded = HubRepository(repo_id=settings.release.repository).upload(
         published,
-        release.manifest_in(published),
+        manifest,
         settings=settings.publication,
         report=context.log.info,
     )

@@ -13,7 +13,7 @@ from s1mm_assets.checks.conservation import conserved, guard, materialized, none
 from s1mm_assets.partitions import source_and_year
 from s1mm_assets.release.image_archives import END, ArchiveError, Joined, members
 from s1mm_assets.release.licences import read_licence
-from s1mm_assets.release.papers import IMAGE
+from s1mm_assets.release.papers import IMAGE, figure_licence
 from s1mm_assets.release.pieces import MEDIA
 from s1mm_assets.release.records import EXTRACTIVE, WITHHELD
 from s1mm_assets.resources.settings import Settings
@@ -71,20 +71,23 @@ def leaked_images(
 ) -> pl.DataFrame:
     """Return the released images that must not be, judged anew by what sources and list of takedowns say."""
     papers = store.read(archives, "metadata", ["paper_id", "licence", "is_withdrawn", "is_retracted"])
+    own = dict(store.read(markup, "figures", ["figure_id", "rights"]).drop_nulls().iter_rows())
     said = dict(store.read(markup, "papers", ["paper_id", "licence"]).drop_nulls().iter_rows())
     said |= dict(papers.select("paper_id", "licence").drop_nulls().iter_rows())
     is_gone = pl.col("is_withdrawn") | pl.col("is_retracted").fill_null(value=False)
     gone = set(papers.filter(is_gone)["paper_id"])
-    left_out = takedowns_by_shard(store, archives, takedowns(settings)).values()
+    left_out = takedowns_by_shard(store, archives, markup, takedowns(settings)).values()
     taken_down = {name for names in left_out for name in names}
     source, _ = source_and_year(archives.partition)
     rows = []
-    for figure_id, paper_id in shown.select("figure_id", "paper_id").iter_rows():
+    for figure_id, paper_id, sha256 in shown.select("figure_id", "paper_id", "image_sha256").iter_rows():
         if paper_id in gone:
             rows.append((figure_id, "its paper is withdrawn or retracted"))
-        if not settings.release.allows(read_licence(said.get(paper_id))):
-            rows.append((figure_id, f"its licence, {said.get(paper_id)}, does not allow it"))
-        if taken_down & {figure_id, f"{source}:{paper_id}"}:
+        licence = figure_licence(read_licence(said.get(paper_id)), own.get(figure_id))
+        if not settings.release.allows(licence):
+            stated = own.get(figure_id) or said.get(paper_id)
+            rows.append((figure_id, f"its licence, {stated}, does not allow it"))
+        if taken_down & {figure_id, f"{source}:{paper_id}", f"sha256:{sha256}"}:
             rows.append((figure_id, "it is taken down"))
     return pl.DataFrame(rows, schema=LEAK, orient="row")
 

@@ -5,6 +5,7 @@ from s1mm_assets.cli.terminal import UsageError, out
 from s1mm_assets.definitions import RELEASE, SETTINGS
 from s1mm_assets.release.manifest import ManifestError
 from s1mm_assets.resources.hub_repository import HubError, HubRepository
+from s1mm_assets.resources.takedowns import StaleTermsError, require_current_terms
 
 
 def publish(repository: str | None, *, is_dry_run: bool, is_public: bool) -> None:
@@ -21,6 +22,7 @@ def publish(repository: str | None, *, is_dry_run: bool, is_public: bool) -> Non
     published = RELEASE.published()
     try:
         manifest = release.manifest_in(published)
+        require_current_terms(manifest, SETTINGS)
         uploaded = HubRepository(repo_id=repo_id, private=not is_public).upload(
             published,
             manifest,
@@ -28,7 +30,7 @@ def publish(repository: str | None, *, is_dry_run: bool, is_public: bool) -> Non
             report=lambda line: out.print(line, highlight=False, markup=False),
             is_dry_run=is_dry_run,
         )
-    except (HubError, ManifestError) as error:
+    except (HubError, ManifestError, StaleTermsError) as error:
         raise UsageError(str(error)) from error
     verb = "would send" if is_dry_run else "sent"
     out.print(

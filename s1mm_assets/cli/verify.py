@@ -19,7 +19,9 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 
 from s1mm_assets.cli.terminal import LINE_INTERVAL_S, UsageError, err, out
+from s1mm_assets.release import verify
 from s1mm_assets.resources.hub_repository import HubError, HubRepository
+from s1mm_assets.resources.release_bucket import ReleaseBucket
 from s1mm_assets.resources.release_verifier import Progress, ReleaseVerifier, Verification, VerificationError
 
 HUB = re.compile(r"hf://datasets/(?P<repo_id>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?/?", re.ASCII)
@@ -55,14 +57,28 @@ def verified(target: str, *, bytes_only: bool, n_workers: int, state: Path | Non
             )
         repository = HubRepository(repo_id=match["repo_id"])
         return ReleaseVerifier().verify_repository(repository, match["revision"] or "main")
+    if "://" in target:
+        return in_bucket(target)
     root = Path(target)
     if not root.is_dir():
         raise UsageError(
-            f"{target} is not a folder: name the folder of a release, or hf://datasets/<owner>/<name>"
+            f"{target} is not a folder: name the folder of a release, or hf://datasets/<owner>/<name>, or an s3://…"
         )
     with progress_line() as told:
         verifier = ReleaseVerifier(n_workers=n_workers, state=state, show=told)
         return verifier.verify_folder(root, bytes_only=bytes_only)
+
+
+def in_bucket(target: str) -> Verification:
+    """Verify the release below a prefix of an object store, in this process."""
+    published = ReleaseBucket(path=target).published()
+    files = published.files()
+    return Verification(
+        problems=tuple(verify(published)),
+        notes=("Xet hashes are compared only of a release in a local folder",),
+        n_files=len(files),
+        n_bytes=sum(files.values()),
+    )
 
 
 def show(target: str, done: Verification) -> None:

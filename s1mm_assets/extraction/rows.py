@@ -79,6 +79,7 @@ def markup_row(
         source_size_bytes=len(members[figure.image_member]) if figure.image_member else None,
         rejection=rejection,
         evidence=evidence,
+        rights=figure.rights if isinstance(figure, JatsFigure) else None,
         **image_columns(picture),
     )
 

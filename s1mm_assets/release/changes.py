@@ -57,12 +57,17 @@ def changes_between(old: Side, new: Side) -> Iterator[dict[str, Any]]:
     """Yield every record in which two versions differ, one source and year after the other."""
     for paths in changed_years(old.files, new.files):
         same = set(line_digests(old, paths)) & set(line_digests(new, paths))
-        before = {each.key: each for each in different(old, paths, same)}
+        before: dict[tuple[str, str], list[Differing]] = {}
+        for each in different(old, paths, same):
+            before.setdefault(each.key, []).append(each)
         for each in different(new, paths, same):
-            earlier = before.pop(each.key, None)
-            yield row(CHANGED, each, each.differs_from(earlier)) if earlier else row(ADDED, each, [])
-        for each in before.values():
-            yield row(REMOVED, each, [])
+            earlier = before.get(each.key)
+            if earlier:
+                yield row(CHANGED, each, each.differs_from(earlier.pop(0)))
+            else:
+                yield row(ADDED, each, [])
+        for left in before.values():
+            yield from (row(REMOVED, each, []) for each in left)
 
 
 def changed_years(old: Mapping[str, ManifestFile], new: Mapping[str, ManifestFile]) -> list[tuple[str, ...]]:

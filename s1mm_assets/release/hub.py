@@ -4,6 +4,7 @@ Rules alone: what the repository holds is handed in as it lists it, what is to b
 """
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -20,10 +21,13 @@ from s1mm_assets.release.layout import (
     WEBDATASET,
 )
 from s1mm_assets.release.manifest import NAME, Manifest, ManifestFile
+from s1mm_assets.release.settings import ReleaseSettings
 
 CONTEXT_ENGINE = "context"
 DATA_PATHS = (RECORDS, IMAGES, DATA, WEBDATASET, RECIPES, TOMBSTONES, ATTRIBUTION, CHANGES)
 """What a release calls its data; a repository may hold other files, which are left alone."""
+BESIDE_DATA = re.compile(r"README\.md|ATTRIBUTION\.md|croissant\.json|manifest\.json|pictures/[^/]+")
+"""What else a release holds. What is called neither so nor as data is never deleted, whoever lists it."""
 
 # https://huggingface.co/docs/hub/repositories-recommendations, and "< 200 GB per file"
 MOST_FILES = 100_000  # in a repository
@@ -145,21 +149,33 @@ def _mixed_versions(dataset: Mapping[str, Any]) -> str | None:
 
 
 def _unlicensed(dataset: Mapping[str, Any]) -> str | None:
-    if dataset.get("licence_policy") != "all":
+    licences = ReleaseSettings(
+        licence_policy=dataset.get("licence_policy", "all"),
+        redistributable=dataset.get("redistributable", ()),
+    )
+    beyond = licences.beyond_redistribution()
+    if not beyond:
         return None
-    return 'the licence policy is "all": images are released whose licence does not let others pass them on'
+    return f"images are released whose licence does not let others pass them on: {', '.join(beyond)}"
 
 
 def version_conflict(manifest: Manifest, theirs: Manifest) -> str | None:
-    """Say why a release may not follow the one that a repository holds; None where it may."""
-    if theirs.version < manifest.version:
-        return None
-    if theirs.version == manifest.version and theirs.made_from == manifest.made_from:
-        return None
-    return (
-        f"the repository holds version {theirs.version} with other content, this is version "
-        f"{manifest.version}: set version under [release] to {theirs.version + 1} or more"
-    )
+    """Say why a release may not follow the one that a repository holds; None where it may.
+
+    It may where it is the same release or a later version of the same dataset: its history begins with theirs.
+    """
+    is_same = (theirs.version, theirs.made_from) == (manifest.version, manifest.made_from)
+    if theirs.version >= manifest.version and not is_same:
+        return (
+            f"the repository holds version {theirs.version} with other content, this is version "
+            f"{manifest.version}: set version under [release] to {theirs.version + 1} or more"
+        )
+    if manifest.history[: len(theirs.history)] != theirs.history:
+        return (
+            f"the repository holds another dataset, whose version {theirs.version} is not in the history of this "
+            "one: publish to another repository, or rename that one"
+        )
+    return None
 
 
 def plan_upload(
@@ -172,7 +188,8 @@ def plan_upload(
 ) -> UploadPlan:
     """Return what makes a repository hold a release.
 
-    Data goes first, so that a repository that was left half-way still shows its old manifest and card.
+    Data goes first, so that a repository that was left half-way still shows its old manifest and card. Deleted is
+    only what their manifest lists and a release could have made.
 
     Args:
         manifest: Of the release.
@@ -192,12 +209,14 @@ def plan_upload(
     ]
     others = sorted(set(stored) - own)
     listed = set(of_theirs or ())
-    surplus = tuple(path for path in others if path in listed or is_data(path))
-    if surplus and of_theirs is None:
+    unlisted = [path for path in others if is_data(path) and path not in listed]
+    if unlisted:
+        lack = f"no {NAME}" if of_theirs is None else f"a {NAME} that does not list them"
         raise ValueError(
-            f"the repository has no {NAME}, but {len(surplus):,} files where a release has its data, such as "
-            f"{surplus[0]}: remove them, or publish to another repository"
+            f"the repository has {lack}, but {len(unlisted):,} files where a release has its data, such as "
+            f"{unlisted[0]}: remove them, or publish to another repository"
         )
+    surplus = tuple(path for path in others if path in listed and is_of_release(path))
     manifest_there = stored.get(NAME)
     return UploadPlan(
         commits=tuple(in_commits([file for file in sent if "/" in file.path], limits)),
@@ -212,6 +231,11 @@ def plan_upload(
 def is_data(path: str) -> bool:
     """Whether a release calls its data so."""
     return any(pattern.fullmatch(path) for pattern in DATA_PATHS)
+
+
+def is_of_release(path: str) -> bool:
+    """Whether a release calls one of its files so, data or not."""
+    return is_data(path) or BESIDE_DATA.fullmatch(path) is not None
 
 
 def is_there(file: ManifestFile, stored: Stored | None, git_blob: str | None) -> bool:

@@ -22,14 +22,17 @@ ARXIV_ADDRESSES = {
 PORTS_WITH_IDS = frozenset({"3.0-AT", "3.0-AU", "3.0-DE", "3.0-IGO", "3.0-NL", "3.0-US"})  # of CC BY in SPDX
 CONDITIONS = r"by(?:-nc)?(?:-(?:sa|nd))?"
 
+END = r"(?=/?(?:legalcode|deed)?(?:\.[a-z-]{2,5})?/?(?:[\s\"'<>)\],;.]|\Z))"
 CC_ADDRESS = re.compile(
-    rf"creativecommons\.org/licen[sc]es/({CONDITIONS}|by-nd-nc)(?:/(\d\.\d)(?:/([a-z]{{2,3}}))?)?(?![a-z-])",
+    rf"creativecommons\.org/licen[sc]es/({CONDITIONS}|by-nd-nc)(?:/(\d\.\d)(?:/([a-z]{{2,3}})(?![a-z.]))?)?{END}",
     re.I,
 )
 DOMAIN_ADDRESS = re.compile(
-    r"creativecommons\.org/(publicdomain/(?:zero|mark)|licen[sc]es/publicdomain)\b", re.I
+    r"creativecommons\.org/(publicdomain/(?:zero|mark)(?:/1\.0)?|licen[sc]es/publicdomain)(?![\w-])", re.I
 )
-ARXIV_ADDRESS = re.compile(r"arxiv\.org/licenses/(nonexclusive-distrib/1\.0|assumed-1991-2003)\b", re.I)
+ARXIV_ADDRESS = re.compile(
+    r"arxiv\.org/licenses/(nonexclusive-distrib/1\.0|assumed-1991-2003)(?![\w.-])", re.I
+)
 CODE = re.compile(rf"({CONDITIONS})(?:-(\d\.\d)(?:-([a-z]{{2,3}}))?)?")
 WORDING = re.compile(
     r"creative commons attribution"
@@ -37,7 +40,19 @@ WORDING = re.compile(
     r"(?: (\d\.\d))?(?: international| unported| generic)?(?: public)? licen[sc]e",
     re.I,
 )
-NEGATED = re.compile(r"\bnot\b[^.]{0,60}(?:creativecommons\.org|creative commons attribution)", re.I)
+AND = " | "
+"""Between statements of one source, which must not contradict one another."""
+DOUBT = re.compile(
+    r"\b(?:no|not|cannot|unlike|except|excepting|excluded|excluding|without|unless|waiver|all rights reserved)\b|n't\b",
+    re.I,
+)
+RESTRICTIONS = {
+    "NC": re.compile(r"non-?commercial|\bnc\b", re.I),
+    "ND": re.compile(r"no-?deriv|\bnd\b", re.I),
+}
+HYPHENS = dict.fromkeys((*range(0x2010, 0x2016), 0x2212, 0xFE63, 0xFF0D), "-")
+INVISIBLE = dict.fromkeys((0xAD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF))
+ADDRESS = re.compile(r"https?://\S{1,500}")
 MAX_CHARS = 20_000  # of a sentence; the rest is not looked at
 
 
@@ -65,21 +80,43 @@ UNKNOWN = Licence()
 
 
 def read_licence(text: str | None) -> Licence:
-    """Return the licence that a source means; without an id where that is not sure."""
-    said = " ".join((text or "").split())[:MAX_CHARS]
-    if NEGATED.search(said):
-        return UNKNOWN
+    """Return the licence that a source means; without an id where that is not sure.
+
+    Args:
+        text: An address, a code, an SPDX id, a sentence, or several of them between `AND`, which must agree.
+    """
+    whole = (text or "")[:MAX_CHARS].translate(HYPHENS | INVISIBLE).replace("%2D", "-").replace("%2d", "-")
+    statements = [" ".join(each.split()) for each in whole.split(AND) if each.strip()]
+    found = [stated(each) for each in statements]
+    known = [each for each in found if each is not None and each.spdx is not None]
+    is_sure = len({each.family for each in known}) == 1 and all(each is None or each.spdx for each in found)
+    if is_sure:
+        return min(known, key=lambda each: ((each.spdx or "").startswith("LicenseRef-"), each.spdx))
+    return next((each for each in found if each is not None and each.spdx is None), UNKNOWN)
+
+
+def stated(said: str) -> Licence | None:
+    """Return what one statement names: a licence; one without an id where it is another's, or in doubt; or nothing."""
     found = set(addresses(said)) or {coded(said)} - {UNKNOWN} or set(worded(said))
-    if len(found) == 1:
-        return found.pop()
-    return Licence(None, said if re.fullmatch(r"https?://\S{1,500}", said) else None)
+    if not found:
+        return Licence(None, said) if ADDRESS.fullmatch(said) else None
+    is_sentence = " " in said and coded(said) == UNKNOWN
+    if len({each.family for each in found}) > 1 or (is_sentence and DOUBT.search(said)):
+        return UNKNOWN
+    licence = min(found, key=lambda each: ((each.spdx or "").startswith("LicenseRef-"), each.spdx))
+    is_hidden = any(
+        pattern.search(said) and name not in (licence.family or "").split("-")
+        for name, pattern in RESTRICTIONS.items()
+    )
+    return UNKNOWN if is_hidden else licence
 
 
 def addresses(said: str) -> list[Licence]:
     """Return the licences whose addresses stand in a text."""
     found = [creative_commons(*match.groups()) for match in CC_ADDRESS.finditer(said)]
     for match in DOMAIN_ADDRESS.finditer(said):
-        kind = {"zero": "CC0-1.0", "mark": "CC-PDM-1.0"}.get(match[1].rpartition("/")[2].lower(), "CC-PDDC")
+        path = match[1].lower()
+        kind = "CC0-1.0" if "zero" in path else "CC-PDM-1.0" if "mark" in path else "CC-PDDC"
         found.append(Licence(kind, PUBLIC_DOMAIN[kind]))
     own = [match[1].lower() for match in ARXIV_ADDRESS.finditer(said)]
     return found + [Licence(ARXIV_ADDRESSES[name], f"http://arxiv.org/licenses/{name}/") for name in own]

@@ -27,7 +27,7 @@ class Papers:
 
     Args:
         shard: Its tables.
-        takedowns: "source:paper" or figure_id → reason, of what must be left out.
+        takedowns: "source:paper", figure_id or "sha256:…" → reason, of what must be left out.
     """
 
     def __init__(self, shard: ShardReader, takedowns: Mapping[str, str]) -> None:
@@ -56,9 +56,11 @@ class Papers:
         said = self.metadata(paper_id).get("licence") or self._papers.get(paper_id, {}).get("licence")
         return read_licence(said)
 
-    def ban(self, paper_id: str, figure_id: str | None = None) -> tuple[Rejection, str | None] | None:
-        """Return why a paper, or one figure of it, must not be shown any more, and what to say; None where it may."""
-        for name in (f"{self._source}:{paper_id}", figure_id or ""):
+    def ban(
+        self, paper_id: str, figure_id: str = "", sha256: str | None = None
+    ) -> tuple[Rejection, str | None] | None:
+        """Return why a paper, a figure or an image must not be shown any more, and what to say; None where it may."""
+        for name in (f"{self._source}:{paper_id}", figure_id, f"sha256:{sha256}"):
             if name in self._takedowns:
                 return Rejection.TAKEN_DOWN, self._takedowns[name] or None
         metadata = self.metadata(paper_id)
@@ -100,7 +102,8 @@ class Papers:
             if record.figure_id in images:
                 banned.setdefault(record.paper_id, []).append(record.figure_id)
         for paper_id, figure_ids in banned.items():
-            reason, note = self.ban(paper_id, next(iter(figure_ids), None)) or (None, None)
+            first = next(iter(figure_ids), "")
+            reason, note = self.ban(paper_id, first, images.get(first)) or (None, None)
             yield {
                 "source": self._source,
                 "year": self._year,
@@ -111,6 +114,14 @@ class Papers:
                 "figure_ids": figure_ids,
                 "image_sha256": [images[figure_id] for figure_id in figure_ids],
             }
+
+
+def figure_licence(of_paper: Licence, rights: str | None) -> Licence:
+    """Return the licence of one figure: the paper's, unless the figure's own permissions do not agree with it."""
+    if not rights:
+        return of_paper
+    own = read_licence(rights)
+    return of_paper if own.spdx is not None and own.family == of_paper.family else Licence(None, own.url)
 
 
 def link_of(metadata: Row) -> str | None:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from s1mm_assets.release.changes import Counts, Side, changes_between
 from s1mm_assets.release.folders import Digesting, Folder, ReadableFolder, Subfolder, Target
-from s1mm_assets.release.layout import CHANGES, RECORDS, Piece, ReleasePart, layout, text
+from s1mm_assets.release.layout import CHANGES, RECIPES, RECORDS, Piece, ReleasePart, layout, text
 from s1mm_assets.release.manifest import (
     FORMAT,
     NAME,
@@ -149,15 +149,23 @@ class Standing:
 
     @classmethod
     def in_folder(cls, published: ReadableFolder) -> "Standing | None":
-        """Return the release in a folder; None where there is none, or none that this code reads."""
+        """Return the release in a folder; None where there is nothing.
+
+        Raises:
+            PublicationError: There are files, and no manifest that can be read: versions would begin anew.
+        """
         lengths = dict(published.files())
-        if lengths.pop(NAME, None) is None:
+        if not lengths:
             return None
-        with published.open(NAME) as stream:
-            try:
-                return cls(published, load_manifest(stream.read()), lengths)
-            except ManifestError:
-                return None
+        try:
+            manifest = manifest_in(published)
+        except ManifestError as error:
+            raise PublicationError(
+                f"what stands where the release goes is none that can be followed: {error}. Bring its manifest "
+                "back, or move it away to begin with version 1"
+            ) from error
+        del lengths[NAME]
+        return cls(published, manifest, lengths)
 
     @property
     def is_whole(self) -> bool:
@@ -165,9 +173,20 @@ class Standing:
         return self.lengths == {file.path: file.n_bytes for file in self.manifest.files}
 
     def side(self) -> Side:
-        """Return its files that are there, to compare another version with."""
-        there = [file for file in self.manifest.files if self.lengths.get(file.path) == file.n_bytes]
-        return Side(self.folder, {file.path: file for file in there})
+        """Return its files, to compare another version with.
+
+        Raises:
+            PublicationError: Records are missing, or not as long as they were: what is new could not be told.
+        """
+        files = {file.path: file for file in self.manifest.files}
+        for path, file in files.items():
+            is_compared = RECORDS.fullmatch(path) or RECIPES.fullmatch(path)
+            if is_compared and self.lengths.get(path) != file.n_bytes:
+                raise PublicationError(
+                    f"{path} of the release that stands is missing or cut short, so that what is new cannot be told: "
+                    "bring it back, or move the release away to begin with version 1"
+                )
+        return Side(self.folder, files)
 
 
 def manifest_in(published: ReadableFolder) -> Manifest:
@@ -266,8 +285,9 @@ class Builder:
 
     def _keep_changes(self, last: Standing) -> None:
         """Take over the list of a version that is made again."""
-        for path, file in last.side().files.items():
-            if CHANGES.fullmatch(path):
+        for file in last.manifest.files:
+            path = file.path
+            if CHANGES.fullmatch(path) and last.lengths.get(path) == file.n_bytes:
                 with last.folder.open(path) as stream:
                     self.changes.append(replace(self._stream(path, stream), n_rows=file.n_rows))
 

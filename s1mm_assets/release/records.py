@@ -53,6 +53,9 @@ WITHHELD: dict[str, Any] = {"caption": None, "sub_caption": None, "parent_captio
 """The authors' words in a record whose licence does not let them be passed on."""
 EXTRACTIVE = frozenset({"context"})  # engines whose recaptions are the authors' words too
 
+QUOTED_WORDS = 15  # in a row: no model says them by chance
+WORD = re.compile(r"\w+")
+
 EXTENSIONS = {"png": "png", "jpeg": "jpg"}
 
 FIGURE_ID = re.compile(r"([a-z_]+):(.+)#([1-9][0-9]*)\.([1-9][0-9]*)", re.DOTALL)
@@ -116,9 +119,21 @@ def recipe_line_of(record: Mapping[str, Any], recipe: Mapping[str, Any]) -> byte
         ValueError: A number is not finite.
     """
     row = {name: record[name] for name in RECORD.names} | WITHHELD
-    if record["engine"] in EXTRACTIVE:
+    if record["engine"] in EXTRACTIVE or quotes(record):
         row["recaption"] = None
     return json_line(row | {"recipe": dict(recipe)})
+
+
+def quotes(record: Mapping[str, Any]) -> bool:
+    """Whether a recaption takes over `QUOTED_WORDS` words in a row, or all that it has, from what the authors wrote."""
+    words = WORD.findall((record["recaption"] or "").lower())
+    n = min(QUOTED_WORDS, len(words))
+    own = [record[name] for name in ("caption", "sub_caption", "parent_caption")] + list(
+        record["mentions"] or ()
+    )
+    theirs = [f" {' '.join(WORD.findall(text.lower()))} " for text in own if text]
+    runs = {f" {' '.join(words[i : i + n])} " for i in range(len(words) - n + 1)} if words else set()
+    return any(run in text for run in runs for text in theirs)
 
 
 def json_line(row: Mapping[str, Any]) -> bytes:

@@ -51,6 +51,12 @@ class ReleaseSettings:
         """Return what says which images may be released, as JSON values."""
         return {"licence_policy": self.licence_policy, "redistributable": list(self.redistributable)}
 
+    def beyond_redistribution(self) -> list[str]:
+        """Return the licences that are allowed although they are none under which others may pass images on."""
+        if self.licence_policy == ALL:
+            return ["every licence, and none"]
+        return [each for each in self.redistributable if not Licence(each).is_among(SHARED_ALIKE)]
+
     def allows(self, licence: Licence) -> bool:
         """Whether an image under this licence goes into the release."""
         if self.licence_policy == REDISTRIBUTABLE:

@@ -17,6 +17,7 @@ from s1mm_assets.release.papers import (
     RECIPE,
     Papers,
     by_key,
+    figure_licence,
 )
 from s1mm_assets.release.pieces import MEDIA, Pieces
 from s1mm_assets.release.records import image_path
@@ -38,7 +39,10 @@ READS: dict[str, dict[str, tuple[str, ...]]] = {
     "raw_archives": {"archives": ARCHIVE_COLUMNS, "metadata": METADATA_COLUMNS},
     "figure_candidates": {
         "papers": PAPER_COLUMNS,
-        "figures": (*FIGURE_COLUMNS, *RECIPE_COLUMNS, "mentions", "image", "image_format", "sha256"),
+        "figures": (
+            *(*FIGURE_COLUMNS, *RECIPE_COLUMNS, "mentions", "rights"),
+            *("image", "image_format", "sha256"),
+        ),
     },
     "recaptions": {
         "recaptions": ("figure_id", "recaption", "engine", "model", "prompt_version", "rejection")
@@ -55,7 +59,7 @@ def stage(settings: ReleaseSettings, takedowns: Mapping[str, Mapping[str, str]] 
 
     Args:
         settings: How it is cut, and what its licences allow.
-        takedowns: Shard → "source:paper" or figure_id → reason, of what must be left out.
+        takedowns: Shard → "source:paper", figure_id or "sha256:…" → reason, of what must be left out.
     """
     left_out = takedowns or {}
 
@@ -141,9 +145,10 @@ class Wanted:
         recaption = self._recaptions.get(figure_id, {})
         if turned_away := self._turned_away(figure, metric, recaption):
             reason, evidence = turned_away
-            return outcome_of(figure, rejection=reason, evidence=evidence)
+            image_sha256 = self.banned.get(figure_id)
+            return outcome_of(figure, rejection=reason, evidence=evidence, image_sha256=image_sha256)
         check(figure, recaption, sha256)
-        licence = self._papers.licence(paper_id)
+        licence = figure_licence(self._papers.licence(paper_id), figure["rights"])
         record = self._record(figure, metric, recaption, licence)
         is_shown = self._settings.allows(licence)
         if is_shown:
@@ -166,7 +171,7 @@ class Wanted:
         rejection = metric["rejection"] or recaption.get("rejection")
         if rejection is not None:
             return rejection, None
-        if ban := self._papers.ban(figure["paper_id"], figure_id):
+        if ban := self._papers.ban(figure["paper_id"], figure_id, figure["sha256"]):
             self.banned[figure_id] = figure["sha256"]
             return ban
         if duplicate := self._duplicates.get(figure_id):

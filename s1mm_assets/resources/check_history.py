@@ -95,24 +95,41 @@ def require_publication_passed(instance: dg.DagsterInstance) -> None:
 
 def has_failed(record: AssetCheckExecutionRecord) -> bool:
     """Whether an evaluation failed with severity ERROR, or came to no end."""
+    evaluation = evaluated(record)
+    return evaluation is None or (
+        not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.ERROR
+    )
+
+
+def evaluated(record: AssetCheckExecutionRecord) -> dg.AssetCheckEvaluation | None:
+    """Return what a check found; None where it was planned and came to no end."""
     event = record.event.dagster_event if record.event else None
     if event is None or event.event_type != DagsterEventType.ASSET_CHECK_EVALUATION:
-        return True
-    evaluation = event.asset_check_evaluation_data
-    return not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.ERROR
+        return None
+    return event.asset_check_evaluation_data
 
 
 def refused(instance: dg.DagsterInstance, partition: str, asset: str) -> list[str]:
-    """Return the blocking checks of an asset's partition whose last evaluation failed with severity ERROR."""
+    """Return the blocking checks of an asset's partition that last failed with severity ERROR, or broke down."""
     keys = [dg.AssetCheckKey(dg.AssetKey(asset), name) for name in GUARDS[asset]]
-    storage = instance.event_log_storage
-    failed = []
-    for key, record in storage.get_latest_asset_check_execution_by_key(
+    last = instance.event_log_storage.get_latest_asset_check_execution_by_key(
         keys, PartitionKeyFilter(key=partition)
-    ).items():
-        event = record.event.dagster_event if record.event else None
-        if event is not None and event.event_type == DagsterEventType.ASSET_CHECK_EVALUATION:
-            evaluation = event.asset_check_evaluation_data
-            if not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.ERROR:
-                failed.append(key.name)
-    return failed
+    )
+    return [
+        key.name
+        for key, record in last.items()
+        if (broke_down(instance, record, partition) if evaluated(record) is None else has_failed(record))
+    ]
+
+
+def broke_down(instance: dg.DagsterInstance, record: AssetCheckExecutionRecord, partition: str) -> bool:
+    """Whether a check was to look at what its own run had made, and that run failed before it had.
+
+    A run over a range of partitions evaluates without naming one: its planned check says nothing.
+    """
+    run = instance.get_run_by_id(record.run_id)
+    if run is None or not run.is_failure_or_canceled:
+        return False
+    wanted = dg.AssetRecordsFilter(asset_key=record.key.asset_key, asset_partitions=[partition])
+    made = instance.fetch_materializations(wanted, limit=1).records
+    return bool(made) and made[0].run_id == record.run_id

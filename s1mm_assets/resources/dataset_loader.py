@@ -75,7 +75,9 @@ class DatasetLoader:
             finally:
                 timer.cancel()
                 child.kill()
-            if found is not None:  # whole; threads of a stream that was left early may abort the child at its end
+            if (
+                found is not None
+            ):  # then its end is of no account: threads of a stream left early may abort it
                 return found
             if is_late.is_set():
                 return [f"load_dataset takes more than {self.timeout_s:g} s"]

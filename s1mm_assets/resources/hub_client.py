@@ -4,6 +4,7 @@ The token comes from the environment at the moment of a call; it is no field, an
 """
 
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -180,7 +181,7 @@ def speaking() -> "Iterator[Callable[[str | None], HfApi]]":
     """Lend a way to the Hub, without progress bars.
 
     Raises:
-        HubError: There is no token, or the network is turned off.
+        HubError: There is no token, or none that could be one; or the network is turned off.
     """
     from huggingface_hub import HfApi, constants
     from huggingface_hub.utils.tqdm import (
@@ -189,11 +190,13 @@ def speaking() -> "Iterator[Callable[[str | None], HfApi]]":
         enable_progress_bars,
     )
 
-    token = os.environ.get(TOKEN, "").strip()
+    token = token_of_environment()
     if not token:
         raise HubError(
             f"{TOKEN} is not set: give a token that may write to the repository in the environment"
         )
+    if not re.fullmatch(r"[!-~]+", token):  # clients refuse such a header, and quote it
+        raise HubError(f"{TOKEN} holds characters that no token has: paste it again, on one line")
     if constants.HF_HUB_OFFLINE:
         raise HubError("HF_HUB_OFFLINE is set, so nothing can be sent: unset it")
     had_bars = not are_progress_bars_disabled()
@@ -224,7 +227,34 @@ def telling(prefix: Callable[[], str]) -> Iterator[None]:
     except (HfHubHTTPError, httpx2.HTTPError, OSError, RuntimeError, ValueError) as error:
         status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
         hint = f"The Hub does not let the token in {TOKEN} do this. " if status in {401, 403} else ""
-        raise HubError(f"{prefix()}{hint}{told(error)}") from error
+        # A traceback shows the causes' messages as they are.
+        cause = None if any(masked(said) != said for said in causes(error)) else error
+        raise HubError(masked(f"{prefix()}{hint}{told(error)}")) from cause
+
+
+def token_of_environment() -> str:
+    """Return the token; empty where there is none."""
+    return os.environ.get(TOKEN, "").strip()
+
+
+def masked(text: str) -> str:
+    """Return a text with *** for the token, as it is and as `repr` writes it."""
+    token = token_of_environment()
+    for written in {token, repr(token)[1:-1]} - {""}:
+        text = text.replace(written, "***")
+    return text
+
+
+def causes(error: BaseException | None) -> Iterator[str]:
+    """Yield what an error and those that led to it say."""
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting:
+        each = waiting.pop()
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            yield f"{each} {each!r}"
+            waiting += [each.__cause__, each.__context__]
 
 
 def told(error: Exception) -> str:

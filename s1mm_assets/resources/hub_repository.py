@@ -23,7 +23,7 @@ class HubRepository(dg.ConfigurableResource[Any]):
     private: bool = True  # a repository that is made; one that stands stays as it is
     max_commit_files: int = 50
     max_commit_bytes: int = 100_000_000_000
-    max_staged_files: int = 2  # large files on disk at once, where the release is not in a local folder
+    max_staged_files: int = 2  # files on disk at once to be sent, where the release is not in a local folder
     staging_folder: str = ""  # where they are put; empty: the system's
     attempts: int = 6  # of a call that the Hub is too busy for
     retry_wait_s: float = 1.0  # before the second; doubles up to a minute, unless the Hub names a time
@@ -39,8 +39,10 @@ class HubRepository(dg.ConfigurableResource[Any]):
     ) -> Uploaded:
         """Make the repository hold a release, verify that it does, and tag it `v<version>`.
 
-        What is there is not sent again, so after a kill or an error the same call goes on. manifest.json and
-        README.md come with the last commit: until then the repository shows the release before.
+        What is there is not sent again, so after a kill or an error the same call goes on. Nothing is committed
+        before the content of every large file is sent: so long the repository shows the release before. The commits
+        then follow each other at once, with README.md, manifest.json and the deletions in the last one. The Hub may
+        drop content that nobody commits for a day; the same call sends it again.
 
         Args:
             release: The files that the manifest lists.

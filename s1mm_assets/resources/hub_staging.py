@@ -5,7 +5,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from s1mm_assets.resources.hub_client import HubError
 from s1mm_assets.resources.release_folder import LocalFolder, is_locked
 
 if TYPE_CHECKING:
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+    from huggingface_hub import CommitOperationAdd
 
 STAGING = "s1mm-upload-"
 CHUNK = 1 << 20
@@ -84,9 +84,20 @@ def require_as_listed(file: ManifestFile, sent: "CommitOperationAdd") -> None:
         raise HubError(f"{file.path} is not what the manifest says, and was not committed: publish it again")
 
 
-def remove_sent(operations: "Iterable[CommitOperationAdd | CommitOperationDelete]", staging: Path) -> None:
-    """Remove what was staged and sent; small files stay until they are committed."""
-    kept = {getattr(each, "path_or_fileobj", None) for each in operations}
+def remove_staged(staging: Path) -> None:
+    """Remove what was staged: large files have been sent or committed, small ones are staged again to be committed."""
     for path in staging.iterdir():
-        if str(path) not in kept:
-            path.unlink()
+        path.unlink()
+
+
+def stage_small(
+    release: ReadableFolder, file: ManifestFile, sent: "CommitOperationAdd", staging: Path
+) -> None:
+    """Put a file where its operation reads it from, if its content goes into the commit itself.
+
+    Raises:
+        HubError: The file has changed since the manifest was written.
+    """
+    # huggingface_hub keeps no content of what it has sent, but for the digest that the commit names.
+    if sent.path_or_fileobj:
+        require_as_listed(file, addition(release, file, staging))

@@ -1,9 +1,10 @@
-"""One upload of a release to the Hub: what is missing is sent in several commits, then verified and tagged."""
+"""One upload of a release to the Hub: what is missing is sent, then committed, verified and tagged."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from s1mm_assets.release.folders import ReadableFolder
@@ -24,9 +25,10 @@ from s1mm_assets.release.manifest import NAME, Manifest, ManifestError, Manifest
 from s1mm_assets.resources.hub_client import TOKEN, HubClient, HubError, StaleParentError, telling
 from s1mm_assets.resources.hub_staging import (
     addition,
-    remove_sent,
+    remove_staged,
     require_as_listed,
     sent_at_once,
+    stage_small,
     staging_folder,
 )
 
@@ -80,7 +82,8 @@ class Upload:
         self._head: str | None = None
         self._stored: dict[str, Stored] = {}
         self._git_blobs: dict[str, str] = {}
-        self._n_sent = 0
+        self._sent: dict[str, CommitOperationAdd] = {}  # fewer than the Hub's 100,000 files
+        self._n_committed = 0
         self._n_commits = 0
         self._tag = f"v{manifest.version}"
 
@@ -107,15 +110,10 @@ class Upload:
             if self._head is None:
                 self._client.create(is_private=is_private)
                 self._look()
-            for files in plan.commits:
-                self._send(files, f"Data of version {self._manifest.version}")
-            if plan.has_last:
-                self._send(
-                    plan.last,
-                    f"Version {self._manifest.version}",
-                    deletions=plan.deletions,
-                    with_manifest=plan.is_manifest_sent,
-                )
+            with staging_folder(self._staging_folder) as staging:
+                for files in (*plan.commits, plan.last):
+                    self._send(files, staging, n_all=len(plan.files))
+                self._commit_all(plan, staging)
             self._look()
         self._verify()
         with self._explaining():
@@ -192,35 +190,45 @@ class Upload:
 
     # Sending
 
-    def _send(
-        self,
-        files: Sequence[ManifestFile],
-        message: str,
-        *,
-        deletions: Sequence[str] = (),
-        with_manifest: bool = False,
-    ) -> None:
-        """Send files and commit them, with deletions and the manifest where it is the last commit."""
+    def _send(self, files: Sequence[ManifestFile], staging: Path, *, n_all: int) -> None:
+        """Send the content of large files, and learn which files are small; nothing is committed."""
+        for group in sent_at_once(self._release, files, self._max_staged_files):
+            additions = [addition(self._release, file, staging) for file in group]
+            self._client.send(additions)
+            for file, sent in zip(group, additions, strict=True):
+                require_as_listed(file, sent)
+                self._sent[file.path] = sent
+            remove_staged(staging)
+            self._report(f"sent {len(self._sent):,} of {n_all:,} files")
+
+    def _commit_all(self, plan: UploadPlan, staging: Path) -> None:
+        """Commit what was sent; deletions and the manifest come with the last commit."""
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-        operations: list[CommitOperationAdd | CommitOperationDelete] = []
-        with staging_folder(self._staging_folder) as staging:
-            for group in sent_at_once(self._release, files, self._max_staged_files):
-                additions = [addition(self._release, file, staging) for file in group]
-                self._client.send(additions)
-                for file, sent in zip(group, additions, strict=True):
-                    require_as_listed(file, sent)
-                operations += additions
-                remove_sent(operations, staging)
-            if with_manifest:
-                operations.append(CommitOperationAdd(NAME, self._manifest.render()))
-            operations += [CommitOperationDelete(path, is_folder=False) for path in deletions]
-            self._commit(operations, message)
-        self._n_sent += len(files) + with_manifest
+        for files in plan.commits:
+            self._commit_files(files, staging, f"Data of version {self._manifest.version}")
+        if plan.has_last:
+            more: list[CommitOperationAdd | CommitOperationDelete] = []
+            if plan.is_manifest_sent:
+                more.append(CommitOperationAdd(NAME, self._manifest.render()))
+            more += [CommitOperationDelete(path, is_folder=False) for path in plan.deletions]
+            self._commit_files(plan.last, staging, f"Version {self._manifest.version}", more)
+
+    def _commit_files(
+        self,
+        files: Sequence[ManifestFile],
+        staging: Path,
+        message: str,
+        more: "Sequence[CommitOperationAdd | CommitOperationDelete]" = (),
+    ) -> None:
+        for file in files:
+            stage_small(self._release, file, self._sent[file.path], staging)
+        operations = [*(self._sent[file.path] for file in files), *more]
+        self._commit(operations, message)
+        remove_staged(staging)
+        self._n_committed += len(files)
         self._n_commits += 1
-        self._report(
-            f"commit {self._n_commits}: {len(files) + with_manifest:,} files, {len(deletions):,} deleted"
-        )
+        self._report(f"commit {self._n_commits}: {len(operations):,} files added, replaced or deleted")
 
     def _commit(
         self, operations: "Sequence[CommitOperationAdd | CommitOperationDelete]", message: str
@@ -308,8 +316,8 @@ class Upload:
         """Let errors say how far the upload has come."""
         return telling(
             lambda: (
-                f"{self._client.repo_id}: stopped after {self._n_sent:,} files in {self._n_commits:,} commits were "
-                "uploaded; run it again to go on. "
+                f"{self._client.repo_id}: stopped after {len(self._sent):,} files were sent, {self._n_committed:,} of "
+                f"them committed in {self._n_commits:,} commits; run it again to go on. "
             )
         )
 

@@ -61,7 +61,8 @@ CREATE TABLE members (
     PRIMARY KEY (archive, ordinal)
 ) WITHOUT ROWID;
 CREATE TABLE archives (id INTEGER PRIMARY KEY, source TEXT, year INTEGER, name TEXT);
-CREATE TABLE joined (record INTEGER PRIMARY KEY, archive INTEGER, ordinal INTEGER);
+CREATE TABLE joined (record INTEGER PRIMARY KEY, archive INTEGER, ordinal INTEGER, is_shared INTEGER);
+CREATE TABLE shared (record INTEGER PRIMARY KEY);
 CREATE TABLE papers (source TEXT, paper TEXT, year INTEGER, PRIMARY KEY (source, paper)) WITHOUT ROWID;
 CREATE TABLE plan (
     source TEXT, year INTEGER, shard INTEGER, position INTEGER, paper TEXT, PRIMARY KEY (source, paper)
@@ -69,11 +70,22 @@ CREATE TABLE plan (
 """
 JOIN_BY_PATH = """
 INSERT OR IGNORE INTO joined
-SELECT r.id, m.archive, m.ordinal FROM records r
-JOIN archives a ON a.source = r.source AND (a.year = r.year OR a.year IS NULL)
-JOIN members m ON m.archive = a.id AND m.path = r.path
-ORDER BY r.id, a.year IS NULL, m.ordinal DESC
-"""  # of members of one name the last counts, as it does for tar
+SELECT r.id, m.archive, m.ordinal, CASE WHEN a.year IS NULL THEN (r.source, r.path) IN (
+    SELECT source, path FROM records WHERE path IS NOT NULL GROUP BY source, path HAVING MIN(paper) != MAX(paper)
+) ELSE (r.source, r.year, r.path) IN (
+    SELECT source, year, path FROM records WHERE path IS NOT NULL
+    GROUP BY source, year, path HAVING MIN(paper) != MAX(paper)
+) END FROM records r
+CROSS JOIN archives a ON a.source = r.source AND (a.year = r.year OR a.year IS NULL)
+CROSS JOIN (
+    SELECT archive, path, MAX(ordinal) ordinal FROM members WHERE path IS NOT NULL GROUP BY archive, path
+) m ON m.archive = a.id AND m.path = r.path
+ORDER BY r.id, a.year IS NULL
+"""  # of members of one name the last counts, as it does for tar; CROSS keeps the planner from one index of two
+TAKE_FROM_ALL = """
+INSERT INTO shared SELECT record FROM joined WHERE is_shared;
+DELETE FROM joined WHERE is_shared;
+"""  # an image that several papers name is at most one's, and nothing says whose
 JOIN_LOOSELY = """
 WITH free AS (
     SELECT m.archive, m.ordinal, m.loose FROM members m WHERE m.path IS NOT NULL
@@ -85,17 +97,21 @@ WITH free AS (
     GROUP BY source, year, loose HAVING COUNT(*) = 1
 )
 INSERT OR IGNORE INTO joined
-SELECT w.id, f.archive, f.ordinal FROM waiting w
-JOIN archives a ON a.source = w.source AND (a.year = w.year OR a.year IS NULL)
-JOIN free f ON f.archive = a.id AND f.loose = w.loose
+SELECT w.id, f.archive, f.ordinal, 0 FROM waiting w
+CROSS JOIN archives a ON a.source = w.source AND (a.year = w.year OR a.year IS NULL)
+CROSS JOIN free f ON f.archive = a.id AND f.loose = w.loose
+WHERE a.year IS NOT NULL OR (w.source, w.loose) NOT IN (
+    SELECT source, loose FROM records WHERE loose IS NOT NULL GROUP BY source, loose HAVING MIN(paper) != MAX(paper)
+)
 ORDER BY w.id, a.year IS NULL
 """
 TWINS = """
-SELECT r.id, r.source, r.file, r.line, r.digest = kept.digest FROM records r JOIN (
-    SELECT source, year, paper, path, MAX(id) last FROM records WHERE path IS NOT NULL
-    GROUP BY source, year, paper, path HAVING COUNT(*) > 1
-) twin ON r.source = twin.source AND r.year = twin.year AND r.paper = twin.paper AND r.path = twin.path
-JOIN records kept ON kept.id = twin.last WHERE r.id != twin.last ORDER BY r.id
+SELECT r.id, r.source, r.file, r.line, r.digest = kept.digest FROM (
+    SELECT source, year, path, paper, MAX(id) last FROM records WHERE path IS NOT NULL
+    GROUP BY source, year, path, paper HAVING COUNT(*) > 1
+) twin CROSS JOIN records r
+ON r.source = twin.source AND r.year = twin.year AND r.path = twin.path AND r.paper = twin.paper
+CROSS JOIN records kept ON kept.id = twin.last WHERE r.id != twin.last ORDER BY r.id
 """
 BEYOND = """
 SELECT id, source, file, line, paper FROM (
@@ -104,17 +120,15 @@ SELECT id, source, file, line, paper FROM (
 ) WHERE n > ? OR total > ? ORDER BY id
 """
 FIGURES = """
-SELECT r.paper, r.file, r.line, r.at, r.n_bytes, r.sha256, m.name, m.n_bytes, m.archive, m.ordinal, m.sha256
+SELECT r.paper, r.file, r.line, r.at, r.n_bytes, r.sha256, m.name, m.n_bytes, m.archive, m.ordinal, m.sha256,
+    j.record IS NULL AND s.record IS NOT NULL
 FROM plan p CROSS JOIN records r ON r.source = p.source AND r.paper = p.paper
 LEFT JOIN joined j ON j.record = r.id
 LEFT JOIN members m ON m.archive = j.archive AND m.ordinal = j.ordinal
+LEFT JOIN shared s ON s.record = r.id
 WHERE p.source = ? AND p.year = ? AND p.shard = ?
-ORDER BY p.position, r.paper, r.path IS NULL, r.path, r.id
-"""
-MANY_PAPERS = """
-SELECT source, COUNT(*), path FROM records WHERE path IS NOT NULL
-GROUP BY source, year, path HAVING COUNT(DISTINCT paper) > 1
-"""
+ORDER BY p.position, r.paper, r.path IS NULL, r.path, r.digest, r.id
+"""  # by content: in another order of lines, figures have the same ids
 MANY_YEARS = """
 SELECT source, 1, paper || ': ' || GROUP_CONCAT(DISTINCT year) FROM records
 GROUP BY source, paper HAVING COUNT(DISTINCT year) > 1
@@ -133,9 +147,8 @@ WHERE m.path IS NOT NULL GROUP BY m.archive, m.path HAVING COUNT(*) > 1
 """
 ORPHANS = """
 SELECT a.source, 1, a.name || ': ' || m.name FROM members m JOIN archives a ON a.id = m.archive
-WHERE m.path IS NOT NULL AND NOT EXISTS (
-    SELECT 1 FROM members n CROSS JOIN joined j ON j.archive = n.archive AND j.ordinal = n.ordinal
-    WHERE n.archive = m.archive AND n.path = m.path
+WHERE m.path IS NOT NULL AND (m.archive, m.path) NOT IN (
+    SELECT n.archive, n.path FROM joined j CROSS JOIN members n ON n.archive = j.archive AND n.ordinal = j.ordinal
 ) ORDER BY m.archive, m.ordinal
 """
 SAME_IMAGE = """
@@ -203,6 +216,7 @@ class Forward:
 
         Raises:
             Refused: corrupt, truncated or too_large.
+            OSError: The file could not be read, which says nothing of what it holds.
         """
         parts, left = [], n_bytes
         while left:
@@ -225,9 +239,19 @@ class Forward:
                 Rejection.TRUNCATED, f"gzip ends without its trailer after {self._position} bytes"
             ) from None
         except DAMAGE as error:
+            if isinstance(error, OSError) and error.errno is not None:  # of the disk, not of the format
+                raise
             raise Refused(Rejection.CORRUPT, f"gzip, after {self._position} bytes: {error}") from None
         self._budget.spend(len(piece))
         return piece
+
+
+def goes_on(stream: Forward) -> bool:
+    """Read to the end, which holds the checksum; return whether more than zeros followed, as of a second tar."""
+    found = False
+    while piece := stream.read(PIECE_BYTES):
+        found = found or bool(piece.strip(b"\0"))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,14 +357,13 @@ class PublishedIndex:
                     " year, path, loose) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
                     some,
                 )
-        self._db.execute("CREATE INDEX by_path ON records (source, year, path)")
+        self._db.execute("CREATE INDEX by_path ON records (source, year, path, paper)")
         self._drop_twins()
         self._drop_beyond()
         self._db.execute("CREATE INDEX by_paper ON records (source, paper)")
         self._db.execute(
             "INSERT INTO papers SELECT source, paper, MIN(year) FROM records GROUP BY source, paper"
         )
-        self._add_all(Defect.PATH_SHARED, MANY_PAPERS)
         self._add_all(Defect.PAPER_IN_TWO_YEARS, MANY_YEARS)
         self._add_all(Defect.IN_TWO_SOURCES, MANY_SOURCES.format(id="doi"))
         self._add_all(Defect.IN_TWO_SOURCES, MANY_SOURCES.format(id="arxiv"))
@@ -475,8 +498,8 @@ class PublishedIndex:
                 for row in rows:  # one by one: what was read before damage counts
                     if row is not None:
                         self._db.execute("INSERT INTO members VALUES (?,?,?,?,?,?,?)", row)
-                while stream.read(PIECE_BYTES):  # to the checksum
-                    pass
+                if goes_on(stream):
+                    self._findings.add(archive.source, Defect.ARCHIVE_GOES_ON, archive.name)
         except Refused as error:
             defect = OF_REFUSAL.get(error.rejection, Defect.ARCHIVE_CORRUPT)
             self._findings.add(archive.source, defect, f"{archive.name}: {error.evidence}")
@@ -506,6 +529,7 @@ class PublishedIndex:
         self._db.execute("CREATE INDEX by_name ON members (archive, path)")
         self._db.execute("CREATE INDEX by_loose_name ON members (archive, loose)")
         self._db.execute(JOIN_BY_PATH)
+        self._db.executescript(TAKE_FROM_ALL)
         self._db.execute("CREATE INDEX by_member ON joined (archive, ordinal)")
         self._db.execute(JOIN_LOOSELY)
         for defect, query in (
@@ -560,13 +584,15 @@ class PublishedIndex:
 
     def _add_missing(self, source: str, year: int) -> None:
         missing = self._db.execute(
-            "SELECT r.file, r.line, r.path FROM papers p JOIN records r ON r.source = p.source AND r.paper = p.paper"
+            "SELECT r.file, r.line, r.path, r.id IN (SELECT record FROM shared)"
+            " FROM papers p JOIN records r ON r.source = p.source AND r.paper = p.paper"
             " WHERE p.source = ? AND p.year = ? AND r.path IS NOT NULL"
             " AND r.id NOT IN (SELECT record FROM joined) ORDER BY r.id",
             (source, year),
         )
-        for file, line, path in missing:
-            self._findings.add(source, Defect.IMAGE_MISSING, f"{self._lines[file].name}:{line}: {path}")
+        for file, line, path, is_shared in missing:
+            defect = Defect.PATH_SHARED if is_shared else Defect.IMAGE_MISSING
+            self._findings.add(source, defect, f"{self._lines[file].name}:{line}: {path}")
 
     def count(self, partitions: Iterable[str]) -> int:
         """Return how many records partitions have."""
@@ -581,10 +607,9 @@ class PublishedIndex:
         """Return a digest of everything that a shard is made from."""
         digest = hashlib.sha256()
         for row in self._db.execute(FIGURES, (shard.source, shard.year, shard.number)):
-            paper, file, line, at, n_bytes, sha256, name, _, _, _, image = row
-            digest.update(
-                repr((paper, self._lines[file].name, line, at, n_bytes, sha256, name, image)).encode()
-            )
+            paper, file, line, at, n_bytes, sha256, name, _, _, _, image, is_shared = row
+            made_from = (paper, self._lines[file].name, line, at, n_bytes, sha256, name, image, is_shared)
+            digest.update(repr(made_from).encode())
         return digest.hexdigest()
 
     def paper_ids(self, shard: PlannedShard) -> list[str]:
@@ -601,7 +626,7 @@ class PublishedIndex:
         """Yield the figures of each paper of a shard, in the order of their image paths, which numbers them."""
         own: list[Placed] = []
         for row in self._db.execute(FIGURES, (shard.source, shard.year, shard.number)):
-            paper, file, line, at, n_bytes, sha256, name, size, archive, ordinal, image = row
+            paper, file, line, at, n_bytes, sha256, name, size, archive, ordinal, image, is_shared = row
             if own and own[0].figure.paper_id != paper:
                 yield own
                 own = []
@@ -616,6 +641,7 @@ class PublishedIndex:
                 line_sha256=sha256,
                 member=name,
                 member_bytes=size,
+                is_shared=bool(is_shared),
             )
             own.append(Placed(figure, None if archive is None else (archive, ordinal), image))
         if own:

@@ -4,12 +4,14 @@ A paper is read again as figure_candidates reads it, and a figure counts as rebu
 to the byte. What comes out is a release of its own, which verifies and loads; it is not for passing on.
 """
 
+import hashlib
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -33,9 +35,9 @@ MAX_LINE_BYTES = 64 * 2**20
 REBUILT = "rebuilt"
 PUBLISHED = "published"  # the kind of what was imported from a release of others
 IMPORTED = "imported from a published dataset, not made from a paper"
-NO_PAPER, NO_FIGURE, OTHER_IMAGE, NOT_READ = (
+NO_PAPER, NO_FIGURE, OTHER_IMAGE, OTHER_CAPTION, NOT_READ = (
     *("paper not among your papers", "no such figure in your copy"),
-    *("the image is not the same", "the paper could not be read"),
+    *("the image is not the same", "the caption is not the same", "the paper could not be read"),
 )
 README = """# {title}: images rebuilt
 
@@ -66,8 +68,6 @@ class Reader:
 
     def __call__(self, job: tuple[str, PaperJob]) -> Any:
         """Read one paper."""
-        from dataclasses import replace
-
         root, paper = job
         return replace(self.read, read_bundle=BundleReader(RangeReader(root)))(paper)
 
@@ -108,7 +108,7 @@ def rehydrate(
     with tempfile.TemporaryDirectory(prefix=".s1mm-rehydrate-", dir=target.root.parent) as work:
         pieces = PieceFolder(Path(work))
         for path, match in sorted(found.items()):
-            year = Year(match["source"], int(match["year"]), recipes_of(release, path))
+            year = Year(match["source"], int(match["year"]), Recipes(release, path))
             read = year.read(papers, Reader(reader), map_papers)
             pieces.write(year.source, year.number, year.rebuilt(read, outcome))
         outcome.publication = publish(
@@ -125,23 +125,41 @@ def rehydrate(
     return outcome
 
 
-def recipes_of(release: LocalFolder, path: str) -> dict[str, list[dict[str, Any]]]:
-    """Return the recipes of one source and year by paper."""
-    papers: dict[str, list[dict[str, Any]]] = {}
-    with release.open(path) as stream:
-        while line := stream.readline(MAX_LINE_BYTES):
-            record = json.loads(line)
-            papers.setdefault(record["paper_id"], []).append(record)
-    return papers
+class Recipes:
+    """The recipes of one source and year: of each paper, where its lines are."""
+
+    def __init__(self, release: LocalFolder, path: str) -> None:
+        self._open = partial(release.open, path)
+        self._places: dict[str, list[int]] = {}
+        at = 0
+        with self._open() as stream:
+            while line := stream.readline(MAX_LINE_BYTES):
+                self._places.setdefault(json.loads(line)["paper_id"], []).append(at)
+                at += len(line)
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the papers."""
+        return iter(self._places)
+
+    def __contains__(self, paper_id: object) -> bool:
+        """Whether there is a recipe of a paper."""
+        return paper_id in self._places
+
+    def of(self, paper_id: str) -> Iterator[dict[str, Any]]:
+        """Yield the recipes of a paper."""
+        with self._open() as stream:
+            for at in self._places[paper_id]:
+                stream.seek(at)
+                yield json.loads(stream.readline(MAX_LINE_BYTES))
 
 
 @dataclass(frozen=True, slots=True)
 class Year:
-    """The recipes of one source and year, by paper."""
+    """The recipes of one source and year."""
 
     source: str
     number: int
-    papers: Mapping[str, Sequence[Mapping[str, Any]]]
+    papers: Recipes
 
     def read(
         self, folder: Path, reader: Reader, map_papers: MapItems
@@ -185,7 +203,7 @@ class Year:
     ) -> Iterator[tuple[dict[str, Any], bytes, PaperRead]]:
         """Yield every record with its image, and count what became of all."""
         for paper_id, paper in read:
-            for recipe in self.papers[paper_id]:
+            for recipe in self.papers.of(paper_id):
                 figure, failure, evidence = match_of(recipe, paper)
                 outcome.counts[failure or REBUILT] += 1
                 if figure is not None and isinstance(paper, PaperRead):
@@ -208,11 +226,15 @@ def match_of(
         return None, NOT_READ, paper
     same = [figure for figure in paper.figures if figure.sha256 == recipe["image_sha256"]]
     named = [figure for figure in paper.figures if figure.figure_id == recipe["figure_id"]]
-    for figure in same:
-        if figure in named or not named or len(same) == 1:
-            return figure, None, None
+    told = [figure for figure in same if sha256_of(figure.caption) == recipe["recipe"].get("caption_sha256")]
+    if told:
+        return next((figure for figure in told if figure in named), told[0]), None, None
     if same:
-        return same[0], None, None
+        return (
+            None,
+            OTHER_CAPTION,
+            f"{same[0].figure_id} of your copy has the image, and says something else of it",
+        )
     if not named:
         return None, NO_FIGURE, paper.paper.rejection
     rendered = (
@@ -220,6 +242,11 @@ def match_of(
         or f"made by {named[0].renderer}, the recipe's by {recipe['recipe'].get('renderer')}"
     )
     return None, OTHER_IMAGE, rendered
+
+
+def sha256_of(caption: str) -> str:
+    """Return the digest of a caption, as recipes have it."""
+    return hashlib.sha256(caption.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def record_of(recipe: Mapping[str, Any], figure: FigureCandidate) -> dict[str, Any]:

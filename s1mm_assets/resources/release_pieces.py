@@ -8,6 +8,8 @@ import polars as pl
 from s1mm_assets.partitions import source_and_year
 from s1mm_assets.release import FACTS_READ, PartitionFacts, Piece, partition_facts, pieces_of
 from s1mm_assets.release.stage import READS
+from s1mm_assets.release.stage import stage as release_stage
+from s1mm_assets.release.takedowns import Takedown
 from s1mm_assets.resources.decided_partitions import (
     DECISIONS,
     DUPLICATES,
@@ -19,7 +21,7 @@ from s1mm_assets.resources.decided_partitions import (
 from s1mm_assets.resources.settings import Settings
 from s1mm_assets.resources.shard_store import ShardStore, StoreError, check_inputs
 from s1mm_assets.resources.shards import Commit, ShardSet, digest_of
-from s1mm_assets.resources.takedowns import released_without, takedowns
+from s1mm_assets.resources.takedowns import released_without, takedowns, takedowns_without_effect
 from s1mm_assets.tables import Metric, ReleaseFile, columns_of, schema_of
 
 Handles = Mapping[str, ShardSet]  # asset → its handle
@@ -31,7 +33,7 @@ class StoredPieces:
 
     Raises:
         StoreError: An asset of a partition was made from an older version of another, a partition was filtered
-            since duplicates were sought, or was released with other licences allowed, or other takedowns.
+            since duplicates were sought, or was released by another version, other settings or other takedowns.
     """
 
     def __init__(self, store: ShardStore, settings: Settings) -> None:
@@ -39,8 +41,8 @@ class StoredPieces:
         self._partitions = pinned(store)
         if outdated := released_otherwise(store, settings, self._partitions):
             raise StoreError(
-                f"hf_release of {len(outdated)} partitions was made with other licences allowed or other takedowns "
-                f"than the settings have now: materialize hf_release again for {named(outdated)}"
+                f"hf_release of {len(outdated)} partitions was made by an older version, or with other [release] "
+                f"settings or takedowns than there are now: materialize hf_release again for {named(outdated)}"
             )
         self._commits: dict[tuple[str, int, str], Commit] = {
             (*source_and_year(key), commit.shard): commit
@@ -70,6 +72,11 @@ class StoredPieces:
             return self._store.read(handle, table, FACTS_READ[asset][table])
 
         return partition_facts(*source_and_year(key), read)
+
+    def takedowns_without_effect(self, entries: Sequence[Takedown]) -> list[str]:
+        """Return the takedowns that name nothing in any partition: written wrongly, perhaps."""
+        pairs = [(each["raw_archives"], each["figure_candidates"]) for each in self._partitions.values()]
+        return takedowns_without_effect(self._store, pairs, entries)
 
     def released_metrics(self, columns: Sequence[str]) -> pl.DataFrame:
         """Return some columns of `metrics` of every released record."""
@@ -132,17 +139,18 @@ def pinned(store: ShardStore) -> dict[str, Handles]:
 
 
 def released_otherwise(store: ShardStore, settings: Settings, partitions: Mapping[str, Handles]) -> list[str]:
-    """Return the partitions that were released by another licence policy, or another list of takedowns."""
+    """Return the partitions that were released by other settings, another version, or another list of takedowns."""
     entries = takedowns(settings)
-    wanted = settings.release.licences()
+    now = release_stage(settings.release)
     return [
         key
         for key, handles in partitions.items()
-        if released_without(store, handles["hf_release"], handles["raw_archives"], entries)
+        if released_without(
+            store, handles["hf_release"], handles["raw_archives"], handles["figure_candidates"], entries
+        )
         or any(
-            commit.made_from["settings"].get(name) != value
+            (commit.made_from["version"], commit.made_from["settings"]) != (now.version, now.settings)
             for commit in handles["hf_release"].shards
-            for name, value in wanted.items()
         )
     ]
 

@@ -10,6 +10,7 @@ from s1mm_assets.release.papers import IMAGE
 from s1mm_assets.resources.quality_report import DRAWN, drawn, steps
 from s1mm_assets.resources.release_pieces import StoredPieces, thresholds
 from s1mm_assets.resources.settings import Settings
+from s1mm_assets.resources.takedowns import terms
 
 DESCRIPTION = (
     "Figures of open-access papers. Each has the image, its authors' caption, the paragraphs that cite it, and a "
@@ -33,6 +34,7 @@ class ReleaseTexts:
 
     def __init__(self, pieces: StoredPieces, settings: Settings) -> None:
         self._settings = settings.release
+        self._terms = terms(settings)
         self._facts = pieces.facts()
         self._made_by = pieces.provenance()
         self._pictures = pictures(pieces, self._facts)
@@ -75,8 +77,7 @@ class ReleaseTexts:
             engines.update(fact.engines)
         return {
             "title": self._settings.title,
-            "licence_policy": self._settings.licence_policy,
-            "redistributable": list(self._settings.redistributable),
+            **self._terms,
             "engines": [[*engine, n] for engine, n in sorted(engines.items())],
             "not_evaluated": release.not_evaluated_scores(self._facts),
             "made_by": self._made_by,

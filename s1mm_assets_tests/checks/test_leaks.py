@@ -54,7 +54,7 @@ def released(
     store: ShardStore, inputs: list[ShardSet], settings: ReleaseSettings
 ) -> tuple[pl.DataFrame, ShardSet]:
     pieces = store.derive(stage(settings), PARTITION, inputs=inputs)
-    records = store.read(pieces, "records", ["figure_id", "paper_id", "released_as"])
+    records = store.read(pieces, "records", ["figure_id", "paper_id", "image_sha256", "released_as"])
     return records.filter(pl.col("released_as") == IMAGE), pieces
 
 

@@ -149,6 +149,22 @@ def test_an_import_again_changes_nothing(
     assert home.commits() == before
 
 
+def test_a_build_leaves_what_was_imported(
+    done: tuple[Home, subprocess.CompletedProcess[str], Any],
+) -> None:
+    """It has no source to be made from again: a build passes over it, and a retry says so."""
+    home, _, _ = done
+    home.sources.mkdir(exist_ok=True)
+    before = (home.release / "manifest.json").read_bytes()
+
+    built, retried = home.run("build"), home.run("retry")
+
+    assert built.returncode == 0, built.stdout + built.stderr
+    assert (home.release / "manifest.json").read_bytes() == before
+    assert retried.returncode == 0, retried.stdout + retried.stderr
+    assert "run s1mm import again" in retried.stderr
+
+
 def test_without_licences_only_recipes_are_released_and_with_them_images(tmp_path: Path) -> None:
     """arXiv's metadata beside the sources say which images may be passed on; nothing else has changed."""
     home = Home(tmp_path, tmp_path / "sources")

@@ -103,6 +103,17 @@ def test_a_damaged_release_is_made_again_under_its_version(tmp_path: Path) -> No
     assert tree(tmp_path / "r") == before
 
 
+@pytest.mark.parametrize("damage", ["missing", "cut short"])
+def test_records_that_are_gone_are_not_called_new(tmp_path: Path, damage: str) -> None:
+    """The release that stands lacks some: what is new cannot be told."""
+    published(tmp_path / "r", FIGURES[:2])
+    records = tmp_path / "r/arxiv/jsonl/2023.jsonl"
+    records.unlink() if damage == "missing" else records.write_bytes(records.read_bytes()[:-5])
+
+    with pytest.raises(PublicationError, match="missing or cut short"):
+        published(tmp_path / "r", FIGURES)
+
+
 def test_what_cannot_be_compared_with_is_not_overwritten(tmp_path: Path) -> None:
     """A line that is none, of the same length: the error says where to look."""
     published(tmp_path / "r", FIGURES[:2])

@@ -88,7 +88,7 @@ MIXED: dict[str, tuple[dict[str, Any], str]] = {
         {"made_by": {"recaptions": {"versions": ["7", "8"]}, "hf_release": {"versions": ["1"]}}},
         "different versions of the code: recaptions 7, 8",
     ),
-    "allow_unlicensed": ({"licence_policy": "all"}, 'the licence policy is "all"'),
+    "allow_unlicensed": ({"licence_policy": "all"}, "whose licence does not let others pass them on"),
 }
 
 
@@ -151,6 +151,18 @@ def test_the_same_release_may_be_uploaded_again() -> None:
     assert version_conflict(manifest(version=1), manifest(version=2)) is not None
 
 
+def test_a_version_follows_only_one_of_its_own_dataset() -> None:
+    """Its history begins with theirs; another dataset's higher version, or the same number, does not replace it."""
+    theirs = manifest(version=1)
+    first, second = Edition(version=1, n_records=7), Edition(version=2, n_records=7)
+    other = replace(manifest(version=1), history=(first, second))
+    late = replace(manifest(version=1), history=(second,))
+
+    for made in (other, late, replace(theirs, history=(first,))):
+        assert "the repository holds another dataset" in (version_conflict(made, theirs) or "")
+    assert version_conflict(replace(theirs, history=(*theirs.history, second)), theirs) is None
+
+
 def test_data_goes_first_and_what_shows_the_release_last() -> None:
     """In commits of as many files as are allowed."""
     made = manifest(
@@ -201,35 +213,40 @@ def test_what_is_there_is_known_by_length_and_digest(
     assert is_there(ours, there, git_blob) is is_same
 
 
-def test_only_what_is_of_a_release_is_deleted() -> None:
-    """What their manifest lists, and what stands where a release has its data; nothing else."""
+def test_only_what_their_manifest_lists_and_a_release_makes_is_deleted() -> None:
+    """What is called otherwise is left alone, whoever lists it."""
     made = manifest("README.md", "a/jsonl/2003.jsonl", version=2)
-    theirs = ["ATTRIBUTION.md", "odd/place.bin"]
     gone = [
         *(
-            "a/data/2003/00000.parquet",
-            "a/images.tar.gz.partab",
-            "a/images_2003.tar.gz",
-            "a/jsonl/1999.jsonl",
-        ),
-        *(
-            "a/recipes/2003.jsonl",
-            "a/tombstones/2003.jsonl",
-            "a/webdataset/2003/00001.tar",
+            "ATTRIBUTION.md",
+            "croissant.json",
+            "pictures/years.svg",
             "changes/1.jsonl",
+            "a/data/2003/00000.parquet",
         ),
+        *("a/images.tar.gz.partab", "a/images_2003.tar.gz", "a/jsonl/1999.jsonl", "a/recipes/2003.jsonl"),
+        *("a/tombstones/2003.jsonl", "a/webdataset/2003/00001.tar", "a/attribution/2003.jsonl"),
     ]
-    foreign = [".gitattributes", "LICENSE", "a/data/readme.txt", "docs/x.md", "a/jsonl/deep/2003.jsonl"]
-    stored = {path: Stored(n_bytes=1) for path in [*theirs, *gone, *foreign, "manifest.json"]}
+    listed = [*gone, ".gitattributes", "thesis.pdf", "a/data/2003/notes.txt", "pictures/deep/x.svg"]
+    foreign = ["LICENSE", "a/data/readme.txt", "docs/x.md", "a/jsonl/deep/2003.jsonl", "pictures/mine.png"]
+    stored = {path: Stored(n_bytes=1) for path in [*listed, *foreign, "manifest.json"]}
 
-    found = plan(made, stored, of_theirs=theirs)
+    found = plan(made, stored, of_theirs=listed)
 
-    assert list(found.deletions) == sorted([*theirs, *gone])
-    assert sorted(found.left_alone) == sorted(foreign)
-    with pytest.raises(
-        ValueError, match=r"no manifest.json, but 8 files .* such as a/data/2003/00000.parquet"
-    ):
-        plan(made, stored)
+    assert list(found.deletions) == sorted(gone)
+    assert sorted(found.left_alone) == sorted([*foreign, *set(listed) - set(gone)])
+
+
+@pytest.mark.parametrize(
+    ("of_theirs", "says"),
+    [(None, "has no manifest.json"), (["a/jsonl/2001.jsonl"], "has a manifest.json that does not list them")],
+)
+def test_data_that_no_manifest_lists_is_named_and_not_deleted(of_theirs: list[str] | None, says: str) -> None:
+    """Somebody else has put it there."""
+    stored = {path: Stored(n_bytes=1) for path in ("a/data/2003/00000.parquet", "LICENSE", "docs/x.md")}
+
+    with pytest.raises(ValueError, match=f"{says}, but 1 files .* such as a/data/2003/00000.parquet"):
+        plan(manifest("README.md", version=2), stored, of_theirs=of_theirs)
 
 
 @given(

@@ -30,6 +30,11 @@ SAID = {
     "licensed under a Creative Commons Attribution 4.0 International License, which permits use.": "CC-BY-4.0",
     "distributed under the Creative Commons Attribution-NonCommercial-NoDerivs License": "LicenseRef-CC-BY-NC-ND",
     "open access under the CC BY license (http://creativecommons.org/licenses/by/4.0/).": "CC-BY-4.0",
+    "http://creativecommons.org/licenses/by\u2010nc\u2010nd/4.0/": "CC-BY-NC-ND-4.0",  # as typesetters write it
+    "http://creativecommons.org/licenses/by\u200b-nc/4.0/": "CC-BY-NC-4.0",
+    "https://creativecommons.org/licenses/by/3.0/us/deed.en": "CC-BY-3.0-US",
+    "https://creativecommons.org/licenses/by/4.0/ | cc-by": "CC-BY-4.0",
+    "http://creativecommons.org/licenses/by/4.0/ | open-access": "CC-BY-4.0",
 }
 UNSURE = [
     *(None, "", "open-access", "cc_no", "by", "CC", "CC BY-XX", "CC-BY-4", "all rights reserved"),
@@ -38,6 +43,18 @@ UNSURE = [
     "https://www.springer.com/tdm",
     "This preprint is not made available under a Creative Commons Attribution 4.0 License.",
     "It is not covered by http://creativecommons.org/licenses/by/4.0/",
+    *(
+        f"http://creativecommons.org/licenses/by{end}"
+        for end in ("_nc_nd/4.0", ".nc.nd/4.0", "/nc-nd/4.0", "+nc/4.0", " -nc")
+    ),
+    "isn't under the Creative Commons Attribution License",
+    "Unlike articles under the Creative Commons Attribution License, this is copyrighted by a publisher.",
+    "Creative Commons Attribution License (Attribution-NonCommercial-NoDerivs)",
+    "Creative Commons Attribution License 4.0 (CC BY-NC-ND)",
+    "Creative Commons Attribution License, which permits any non-commercial use",
+    "All rights reserved. The CC0 waiver (http://creativecommons.org/publicdomain/zero/1.0/) applies to the data.",
+    "http://creativecommons.org/licenses/by/4.0/ | CC BY-NC-ND",
+    "http://creativecommons.org/licenses/by/4.0/ | http://www.elsevier.com/open-access/userlicense/1.0/",
 ]
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -168,7 +169,7 @@ def test_a_publication_without_changes_does_no_work(pieces: Pieces, tmp_path: Pa
     assert [path.name for path in tmp_path.iterdir()] == ["release"]
 
 
-@pytest.mark.parametrize("damage", ["extra", "missing", "truncated", "manifest"])
+@pytest.mark.parametrize("damage", ["extra", "missing", "truncated"])
 def test_a_release_that_is_not_whole_is_made_again(pieces: Pieces, tmp_path: Path, damage: str) -> None:
     """What stands under the name is only kept if its files are those of its manifest."""
     pieces.publish(tmp_path / "release")
@@ -179,14 +180,26 @@ def test_a_release_that_is_not_whole_is_made_again(pieces: Pieces, tmp_path: Pat
             (tmp_path / "release/arxiv/extra").write_text("x")
         case "missing":
             damaged.unlink()
-        case "truncated":
-            os.truncate(damaged, 10)
         case _:
-            (tmp_path / "release/manifest.json").write_text("{")
+            os.truncate(damaged, 10)
 
     pieces.publish(tmp_path / "release")
 
     assert tree(tmp_path / "release") == expected
+
+
+@pytest.mark.parametrize("damage", ["no manifest", "half a manifest"])
+def test_what_is_no_release_is_not_replaced(pieces: Pieces, tmp_path: Path, damage: str) -> None:
+    """Versions would begin anew, or somebody's other files would go: the error says what to do."""
+    pieces.publish(tmp_path / "release")
+    manifest = tmp_path / "release/manifest.json"
+    manifest.unlink() if damage == "no manifest" else os.truncate(manifest, 100)
+    before = tree(tmp_path / "release")
+
+    with pytest.raises(PublicationError, match="move it away to begin with version 1"):
+        pieces.publish(tmp_path / "release")
+
+    assert tree(tmp_path / "release") == before
 
 
 def test_a_changed_partition_changes_the_release(pieces: Pieces, tmp_path: Path) -> None:
@@ -338,4 +351,49 @@ def test_finished_files_are_not_written_again(
     publication = pieces.publish(tmp_path / "release")
 
     assert 0 < publication.n_kept < len(built)
+    assert tree(tmp_path / "release") == tree(tmp_path / "undisturbed")
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from s1mm_assets_tests.release.shards import example
+
+n_bytes, folder = int(sys.argv[1]), Path(sys.argv[2])
+pieces = example()
+_, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, most))
+try:
+    pieces.publish(folder)
+except OSError as error:
+    print(type(error).__name__, error)
+    sys.exit(3)
+"""
+
+
+@pytest.mark.parametrize("n_bytes", [10, 700, 3_000])
+def test_a_disk_that_takes_no_more_leaves_the_release_before(
+    pieces: Pieces, tmp_path: Path, n_bytes: int
+) -> None:
+    """The system's error says so, nothing hangs, and with room again the publication ends as if nothing had been."""
+    old = Pieces([])
+    old.pieces = [piece for piece in pieces.pieces if piece.source == "local"]
+    old._files = pieces._files
+    for name in ("release", "undisturbed"):
+        old.publish(tmp_path / name)
+    before = tree(tmp_path / "release")
+
+    full = subprocess.run(
+        [sys.executable, "-c", FULL, str(n_bytes), str(tmp_path / "release")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+    assert full.returncode == 3, full.stdout + full.stderr
+    assert "File too large" in full.stdout
+    assert tree(tmp_path / "release") == before
+    for name in ("release", "undisturbed"):
+        pieces.publish(tmp_path / name)
     assert tree(tmp_path / "release") == tree(tmp_path / "undisturbed")

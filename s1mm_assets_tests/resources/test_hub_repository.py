@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ import pytest
 from s1mm_assets.release.hub import PublicationSettings, differences, git_blob_of
 from s1mm_assets.release.manifest import Edition, Manifest, ManifestFile, load_manifest
 from s1mm_assets.resources import hub_client
-from s1mm_assets.resources.hub_client import seconds_to_wait, wait_before_retry
+from s1mm_assets.resources.hub_client import seconds_to_wait, telling, wait_before_retry
 from s1mm_assets.resources.hub_repository import HubError, HubRepository, Uploaded
 from s1mm_assets.resources.release_folder import LocalFolder
 from s1mm_assets_tests.imitations.hub import WRITES, ImitationHub
@@ -128,7 +129,7 @@ def writes(hub: ImitationHub) -> list[str]:
 
 def sent(hub: ImitationHub, since: int = 0) -> list[str]:
     """Paths of files that were announced for upload."""
-    return [path for request in hub.asked(PREUPLOAD)[since:] for path in request.note]
+    return [path for request in hub.asked(PREUPLOAD)[since:] for path in request.note or ()]
 
 
 def test_a_release_arrives_verified_and_tagged(hub: ImitationHub, tmp_path: Path) -> None:
@@ -248,12 +249,50 @@ def test_until_the_last_commit_the_old_release_is_shown(hub: ImitationHub, tmp_p
     hub.fail(COMMIT, n_before=2, status=400)
     release_two = release(tmp_path / "two", files, version=2)
 
-    with pytest.raises(HubError, match=r"after 5 files in 2 commits.*run it again"):
+    with pytest.raises(
+        HubError, match=r"after 6 files were sent, 5 of them committed in 2 commits.*run it again"
+    ):
         repository(hub).upload(*release_two)
 
     assert hub.tree(REPO)["README.md"] == old["README.md"]
     assert hub.tree(REPO)["manifest.json"] == old["manifest.json"]
     assert repository(hub).upload(*release_two).n_commits == 1
+
+
+def test_nothing_is_committed_before_everything_is_sent(hub: ImitationHub, tmp_path: Path) -> None:
+    """While large files are sent, and where that fails, the repository is what it was; nothing is sent between."""
+    publish(hub, tmp_path / "one", {"README.md": CARD})
+    old, n_commits, n_announced = hub.tree(REPO), len(hub.asked(COMMIT)), len(hub.asked(PREUPLOAD))
+    folder = release(tmp_path / "two", version=2)
+    hub.before(PREUPLOAD, lambda: setattr(hub, "is_store_broken", True), n_before=1)
+
+    with pytest.raises(HubError, match="stopped after 3 files were sent, 0 of them committed in 0 commits"):
+        repository(hub).upload(*folder)
+
+    assert hub.tree(REPO) == old
+    assert len(hub.asked(COMMIT)) == n_commits
+    hub.is_store_broken = False
+    n_announced = len(hub.asked(PREUPLOAD))
+    announced: list[str] = []
+    hub.before(COMMIT, lambda: announced.extend(sent(hub, n_announced)))
+    repository(hub).upload(*folder)
+    assert sorted(announced) == sorted({*FILES} - {"README.md"})
+    assert sent(hub, n_announced)[len(announced) :] == ["manifest.json"]
+
+
+def test_a_small_file_that_changes_before_its_commit_is_not_committed(
+    hub: ImitationHub, tmp_path: Path
+) -> None:
+    """Its content is read again then."""
+    path = "arxiv/jsonl/2023.jsonl"
+    hub.create(REPO)
+    folder = release(tmp_path / "release")
+    hub.before(COMMIT, lambda: (tmp_path / "release" / path).write_bytes(FILES[path].upper()))
+
+    with pytest.raises(HubError, match=f"{path} is not what the manifest says"):
+        repository(hub).upload(*folder)
+
+    assert path not in hub.tree(REPO)
 
 
 def test_a_dry_run_says_all_and_writes_nothing(hub: ImitationHub, tmp_path: Path) -> None:
@@ -293,13 +332,28 @@ repository(hub).upload(folder, load_manifest(folder.open("manifest.json").read()
 """
 
 
-def test_after_a_kill_only_what_is_missing_is_sent(hub: ImitationHub, tmp_path: Path) -> None:
-    """The process dies while its second commit is on the way, with its files in the store."""
+@pytest.mark.parametrize(
+    ("route", "n_kept", "n_missing"),
+    [
+        (PREUPLOAD, 0, sum(len(FILES[f"arxiv/images_2023.tar.gz.part{part}"]) for part in ("aa", "ab"))),
+        (COMMIT, 3, 0),
+    ],
+)
+def test_after_a_kill_only_what_is_missing_is_stored(
+    hub: ImitationHub, tmp_path: Path, route: str, n_kept: int, n_missing: int
+) -> None:
+    """The process dies when its second files are announced, and when its second commit is on the way.
+
+    Args:
+        route: What is asked for then.
+        n_kept: Files that had been committed.
+        n_missing: Bytes of large files that the store did not have.
+    """
     folder = release(tmp_path / "release")
     reached, is_dead = threading.Event(), threading.Event()
-    hub.before(COMMIT, reached.set, n_before=1)
-    hub.before(COMMIT, is_dead.wait, n_before=1)
-    hub.fail(COMMIT, n_before=1)  # the commit that is on the way is lost with its process
+    hub.before(route, reached.set, n_before=1)
+    hub.before(route, is_dead.wait, n_before=1)
+    hub.fail(route, n_before=1)  # the request that is on the way is lost with its process
     child = subprocess.Popen(
         [sys.executable, "-c", UPLOAD, hub.endpoint, str(tmp_path / "release")],
         env={**os.environ, **environment(tmp_path)},
@@ -310,24 +364,17 @@ def test_after_a_kill_only_what_is_missing_is_sent(hub: ImitationHub, tmp_path: 
         child.send_signal(signal.SIGKILL)
         child.wait(timeout=60)
         is_dead.set()
-    first = sent(hub)
-    assert len(first) == 6
-    assert "manifest.json" not in hub.tree(REPO)
+    committed = set(hub.tree(REPO)) - {".gitattributes"}
+    assert len(committed) == n_kept
     n_announced, stored = len(hub.asked(PREUPLOAD)), xorb_bytes(hub)
 
     done = repository(hub).upload(*folder)
 
-    again = set(first[:3]) & set(sent(hub, n_announced))
-    assert again == set()
-    assert done.n_kept == 3
+    assert committed.isdisjoint(sent(hub, n_announced))
+    assert done.n_kept == n_kept
     assert set(hub.tree(REPO)) == {*FILES, "manifest.json", ".gitattributes"}
-    in_store = sum(len(FILES[path]) for path in first if path.endswith((".parquet", ".gz", ".partaa")))
-    assert stored >= in_store
-    n_new = xorb_bytes(hub) - stored
-    missing = sum(
-        len(FILES[path]) for path in set(FILES) - set(first) if ".tar.gz" in path or ".parquet" in path
-    )
-    assert n_new <= missing + 2_000  # what lay in the store already was not stored again
+    # What lay in the store already was not stored again.
+    assert n_missing <= xorb_bytes(hub) - stored <= n_missing + 2_000
 
 
 def xorb_bytes(hub: ImitationHub) -> int:
@@ -474,13 +521,14 @@ def test_waits_follow_the_headers_of_the_hub() -> None:
 
 
 def test_a_hub_that_stays_out_of_order_is_given_up(hub: ImitationHub, tmp_path: Path) -> None:
-    """The error says what is uploaded, and that the same call goes on from there."""
+    """The error says what is sent and committed, and that the same call goes on from there."""
     hub.create(REPO)
     hub.fail(COMMIT, n_before=1, times=99, status=500)
     folder = release(tmp_path / "release")
 
     with pytest.raises(
-        HubError, match="stopped after 3 files in 1 commits were uploaded; run it again to go on"
+        HubError,
+        match="stopped after 10 files were sent, 3 of them committed in 1 commits; run it again to go on",
     ):
         repository(hub, attempts=3).upload(*folder)
 
@@ -495,7 +543,7 @@ def test_a_broken_store_commits_nothing(hub: ImitationHub, tmp_path: Path) -> No
     hub.is_store_broken = True
     folder = release(tmp_path / "release")
 
-    with pytest.raises(HubError, match="stopped after 0 files in 0 commits"):
+    with pytest.raises(HubError, match="stopped after 0 files were sent"):
         repository(hub).upload(*folder)
 
     assert hub.asked(COMMIT) == []
@@ -530,8 +578,13 @@ def test_without_xet_files_go_through_lfs(
     assert hub.asked(COMMIT) == []
 
     hub.is_verify_failing = False
+    hub.fail(COMMIT, status=400)
+    with pytest.raises(HubError, match="stopped after 10 files were sent, 0 of them committed"):
+        repository(hub).upload(*folder)
+    n_stored = len(hub.asked("PUT /lfs/.*"))
     repository(hub).upload(*folder)
 
+    assert len(hub.asked("PUT /lfs/.*")) == n_stored  # the Hub says that it has them
     blob = hub.tree(REPO)["arxiv/images_2003.tar.gz"]
     assert (blob.sha256, blob.xet) == (hashlib.sha256(made("2003")).hexdigest(), None)
 
@@ -621,6 +674,22 @@ def test_a_foreign_repository_is_left_alone(hub: ImitationHub, tmp_path: Path) -
     assert writes(hub) == []
 
 
+def test_what_others_have_in_a_repository_of_ours_is_not_deleted(hub: ImitationHub, tmp_path: Path) -> None:
+    """Neither data that they added, nor another dataset's release."""
+    publish(hub, tmp_path / "one")
+    hub.put(REPO, {"arxiv/jsonl/1999.jsonl": b"{}\n"})
+    n_writes, before = len(writes(hub)), hub.tree(REPO)
+    with pytest.raises(HubError, match=r"does not list them, but 1 files .* arxiv/jsonl/1999.jsonl"):
+        publish(hub, tmp_path / "two", {"README.md": CARD}, version=2)
+    folder, manifest = release(tmp_path / "other", {"README.md": CARD}, version=2)
+    other = replace(manifest, history=tuple(replace(each, n_records=9) for each in manifest.history))
+    with pytest.raises(HubError, match="nothing was sent: the repository holds another dataset"):
+        repository(hub).upload(folder, other)
+
+    assert len(writes(hub)) == n_writes
+    assert hub.tree(REPO) == before
+
+
 def test_a_release_that_needs_permission_is_refused(hub: ImitationHub, tmp_path: Path) -> None:
     """Before anything is asked of the Hub; with the setting it is published."""
     folder, manifest = release(tmp_path / "release")
@@ -682,6 +751,41 @@ def test_the_token_comes_from_the_environment_and_goes_nowhere_else(  # noqa: PL
     monkeypatch.delenv("HF_TOKEN")
     with pytest.raises(HubError, match="HF_TOKEN is not set"):
         target.listing()
+
+
+@pytest.mark.parametrize("token", ["hf_first\nhf_second", "hf_first hf_second", "hf_first\u00e4"])
+def test_what_cannot_be_a_token_is_not_shown(
+    hub: ImitationHub, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], token: str
+) -> None:
+    """Clients would refuse it as a header, and quote it; a line end that was pasted with a token does no harm."""
+    hub.create(REPO)
+    monkeypatch.setenv("HF_TOKEN", token)
+
+    with pytest.raises(HubError, match="HF_TOKEN holds characters that no token has") as refused:
+        repository(hub).listing()
+
+    assert "hf_first" not in "".join([*traceback.format_exception(refused.value), *capfd.readouterr()])
+    assert hub.requests == []
+    monkeypatch.setenv("HF_TOKEN", f"{TOKEN}\n")
+    assert set(repository(hub).listing()) == {".gitattributes"}
+
+
+@pytest.mark.parametrize("cause", [None, ValueError(f"bad header: Bearer {TOKEN}")])
+def test_a_message_that_quotes_the_token_is_told_without_it(
+    monkeypatch: pytest.MonkeyPatch, cause: ValueError | None
+) -> None:
+    """Nor does its traceback show it; one that does not quote it keeps its cause."""
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    said = "Error while uploading" if cause else f"bad header: Bearer {TOKEN}"
+
+    with pytest.raises(HubError) as told, telling(lambda: "stopped: "):
+        raise RuntimeError(said) from cause
+
+    assert "bad header: Bearer ***" in str(told.value)
+    assert TOKEN not in "".join(traceback.format_exception(told.value))
+    with pytest.raises(HubError) as other, telling(lambda: ""):
+        raise ValueError("no secret")
+    assert isinstance(other.value.__cause__, ValueError)
 
 
 def test_offline_nothing_is_tried(hub: ImitationHub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Published folders with each of their defects, imported: what becomes of every line and every image."""
 
+import errno
 import gzip
 import hashlib
 import io
@@ -17,7 +18,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from s1mm_assets.archives.arxiv import bare_metadata
-from s1mm_assets.archives.published import MAX_LINE_BYTES, Defect
+from s1mm_assets.archives.published import MAX_LINE_BYTES, Defect, Findings
 from s1mm_assets.resources import published_import, published_index
 from s1mm_assets.resources.published_import import (
     ImportLimits,
@@ -26,7 +27,7 @@ from s1mm_assets.resources.published_import import (
     imported_partitions,
     is_imported,
 )
-from s1mm_assets.resources.published_index import PublishedError
+from s1mm_assets.resources.published_index import PublishedError, PublishedIndex
 from s1mm_assets.resources.shard_store import ShardStore
 from s1mm_assets.tables import Metadata
 from s1mm_assets_tests.archives.packing import gzip_bomb, header, link
@@ -119,8 +120,17 @@ class Imported:
 
     def figures(self, key: str = KEY) -> dict[str, dict[str, Any]]:
         """Figure id → its row, of one partition."""
-        columns = ["figure_id", "paper_id", "graphics_path", "image_member", "sha256", "rejection", "caption"]
-        rows = self.table("figure_candidates", "figures", *columns, "image_format", "width_px", key=key)
+        columns = [
+            "figure_id",
+            "paper_id",
+            "graphics_path",
+            "image_member",
+            "sha256",
+            "rejection",
+            "evidence",
+        ]
+        columns += ["caption", "image_format", "width_px"]
+        rows = self.table("figure_candidates", "figures", *columns, key=key)
         return {row["figure_id"]: row for row in rows.to_dicts()}
 
     def digests(self) -> dict[str, str]:
@@ -368,7 +378,6 @@ def test_records_in_two_sources_and_images_under_two_names_are_counted(
         {
             "arXiv/jsonl/2007.jsonl": [
                 record("0704.0001", "a.png", doi=doi),
-                record("0704.0001", "b.png"),
                 record("0704.0002", "b.png"),
             ],
             "arXiv/images_2007.tar.gz": packed([("a.png", picture(1)), ("b.png", picture(1))]),
@@ -377,13 +386,127 @@ def test_records_in_two_sources_and_images_under_two_names_are_counted(
         }
     )
 
-    assert done.defects == {
-        Defect.PATH_SHARED: 2,
-        Defect.IN_TWO_SOURCES: 2,
-        Defect.IMAGE_TWICE: 1,
-    }
-    assert len(done.figures()) == 3
-    assert {row["sha256"] for row in done.figures().values()} == {sha256(picture(1))}
+    assert done.defects == {Defect.IN_TWO_SOURCES: 2, Defect.IMAGE_TWICE: 1}
+    assert [row["sha256"] for row in done.figures().values()] == [sha256(picture(1))] * 2
+
+
+@pytest.mark.parametrize(
+    ("years", "archives", "shared"),
+    [
+        ((2007, 2007), {"images_2007": "a.png"}, {2007: 2}),
+        ((2007, 2007), {"images_2007": "A.png"}, {}),
+        ((2007, 2008), {"images": "a.png"}, {2007: 1, 2008: 1}),
+        ((2007, 2008), {"images": "A.png"}, {}),
+        ((2007, 2008), {"images_2007": "a.png", "images": "a.png"}, {2008: 1}),
+    ],
+    ids=["of one year", "loosely", "of two years", "of two years, loosely", "in a yearly archive too"],
+)
+def test_an_image_that_several_papers_name_is_given_to_none(
+    years: tuple[int, int],
+    archives: dict[str, str],
+    shared: dict[int, int],
+    imported: Callable[..., Imported],
+) -> None:
+    """One of them would have a wrong one. A paper that names another image of the same name in its year's has it."""
+    lines: dict[int, list[dict[str, Any]]] = {}
+    for paper, year in zip(("0704.0001", "0704.0002"), years, strict=True):
+        lines.setdefault(year, []).append(record(paper, "images/a.png"))
+    files: dict[str, Any] = {f"arxiv/jsonl/{year}.jsonl": some for year, some in lines.items()}
+    files |= {f"arxiv/{name}.tar.gz": packed([(member, picture(1))]) for name, member in archives.items()}
+    whole = imported(files)
+
+    rows = [row for year in lines for row in whole.figures(f"arxiv|{year}").values()]
+    without = [row for row in rows if row["rejection"]]
+    assert [row["rejection"] for row in without] == ["graphics_missing"] * (3 - len(archives))
+    said = [row["evidence"] for row in without if "papers" in row["evidence"]]
+    assert said == ["images/a.png: other papers name it too"] * sum(shared.values())
+    assert whole.defects.get(Defect.PATH_SHARED, 0) == sum(shared.values())
+    assert whole.defects.get(Defect.IMAGE_MISSING, 0) == len(without) - sum(shared.values())
+    for year in lines:  # one partition alone comes out as it does among all
+        alone = imported(files, f"arxiv|{year}")
+        assert alone.digests().items() <= whole.digests().items()
+        assert alone.defects.get(Defect.PATH_SHARED, 0) == shared.get(year, 0)
+
+
+def test_figure_ids_do_not_hang_on_the_order_of_lines(imported: Callable[..., Imported]) -> None:
+    """Also of records that name no image."""
+    lines = [record("0704.0001", None, caption=f"The mass of lepton {i}.") for i in range(5)]
+    lines.append(record("0704.0001", "a.png"))
+    captions = [
+        {name: row["caption"] for name, row in imported({"arxiv/jsonl/2007.jsonl": order}).figures().items()}
+        for order in (lines, lines[::-1], [*lines[3:], *lines[:3]])
+    ]
+
+    assert len(captions[0]) == 6
+    assert captions[0]["arxiv:0704.0001#1.1"] == GOOD["caption"]
+    assert captions[1] == captions[2] == captions[0]
+
+
+N_STEPS_PER_ROW = 1_000  # of SQLite's machine; it takes up to 450
+
+
+@pytest.mark.parametrize(
+    ("lines", "members", "n_joined", "defects"),
+    [
+        ([(i, i) for i in range(25_000)], range(25_000), 25_000, {Defect.IMAGE_TWICE: 24_999}),
+        (
+            [(i, 0) for i in range(5_000)] * 2,
+            [0],
+            0,
+            {Defect.DUPLICATE_RECORD: 5_000, Defect.PATH_SHARED: 5_000, Defect.ORPHAN_IMAGE: 1},
+        ),
+        (
+            [(0, 0)],
+            [0, *[1] * 10_000],
+            1,
+            {Defect.MEMBER_TWICE: 9_999, Defect.ORPHAN_IMAGE: 10_000},
+        ),
+        (
+            [(i, i) for i in range(5_000)],
+            range(5_000, 10_000),
+            0,
+            {Defect.IMAGE_MISSING: 5_000, Defect.ORPHAN_IMAGE: 5_000},
+        ),
+    ],
+    ids=["ordinary", "one path, each paper twice", "one member", "nothing joins"],
+)
+def test_the_work_of_joining_grows_with_the_rows(
+    lines: list[tuple[int, int]],
+    members: Sequence[int],
+    n_joined: int,
+    defects: dict[Defect, int],
+    tmp_path: Path,
+) -> None:
+    """Not with their square: a source has millions. Steps are counted, not seconds."""
+    texts = [
+        b'{"doi": "10.1101/%d", "image_path": "%d.png", "caption": "a", "recaption": "b"}' % line
+        for line in lines
+    ]
+    entries = [header(b"%d.png" % each, b"%011o\0" % 0) for each in members]
+    folder = write(
+        tmp_path / "S1",
+        {
+            "medRxiv/jsonl/2020.jsonl": b"\n".join(texts),
+            "medRxiv/images.tar.gz": gzip.compress(b"".join(entries) + bytes(1024)),
+        },
+    )
+    findings, n_calls = Findings(), 0
+    index = PublishedIndex(folder, tmp_path, findings=findings, fallback_year=None, report=lambda line: None)
+
+    def is_too_much() -> bool:
+        nonlocal n_calls
+        n_calls += 1
+        return n_calls * 1_000 > N_STEPS_PER_ROW * (len(lines) + len(members))
+
+    index._db.set_progress_handler(is_too_much, 1_000)
+    index.read_records()
+    index.read_archives(["medrxiv|2020"])
+    shards = index.plan(["medrxiv|2020"], max_figures=4_000, max_bytes=1 << 30)
+    places = [index.places(shard) for shard in shards]
+    index.close()
+
+    assert sum(map(len, places)) == n_joined
+    assert {row["defect"]: row["n"] for row in findings.rows().to_dicts()} == defects
 
 
 def test_a_paper_with_more_records_than_can_be_held_keeps_the_first(
@@ -423,6 +546,43 @@ def test_an_archive_cut_short_gives_what_lies_before_the_cut(imported: Callable[
     ]
     assert done.defects[Defect.ARCHIVE_TRUNCATED] == 1
     assert done.defects[Defect.IMAGE_MISSING] == 1
+
+
+def test_what_follows_the_end_of_an_archive_is_said(imported: Callable[..., Imported]) -> None:
+    """Two archives in a row are a whole gzip file; only the first tar in it is read. Zeros are but padding."""
+    archives = [packed([(name, picture(i))]) for i, name in enumerate(("a.png", "b.png"))]
+    lines = [record("0704.0001", name) for name in ("a.png", "b.png")]
+    files = {"arxiv/jsonl/2007.jsonl": lines}
+    padded = imported({**files, "arxiv/images_2007.tar.gz": archives[0] + gzip.compress(bytes(3 << 20))})
+    both = imported({**files, "arxiv/images_2007.tar.gz": b"".join(archives)})
+
+    assert padded.defects == {Defect.IMAGE_MISSING: 1}
+    assert both.defects == {Defect.IMAGE_MISSING: 1, Defect.ARCHIVE_GOES_ON: 1}
+    assert [row["rejection"] for row in both.figures().values()] == [None, "graphics_missing"]
+
+
+def test_a_disk_that_fails_stops_the_import_and_is_no_damage(tmp_path: Path, store: ShardStore) -> None:
+    """Nothing is filled with rows whose images are there; a second import goes on."""
+    lines, members = three()
+    archive = packed(members)
+    folder = write(
+        tmp_path / "S1",
+        {"arxiv/jsonl/2007.jsonl": lines, "arxiv/images.tar.gz.partaa": archive[: 1 << 20]},
+    )
+    rest = folder / "arxiv" / "images.tar.gz.partab"
+    rest.symlink_to("/proc/self/mem")  # the kernel answers a read of its first bytes as a broken disk does
+
+    with pytest.raises(OSError) as caught:
+        Imported(folder, store)
+    assert caught.value.errno == errno.EIO
+    assert store.pinned("raw_archives", KEY) is None
+    assert store.pinned("figure_candidates", KEY) is None
+
+    rest.unlink()
+    rest.write_bytes(archive[1 << 20 :])
+    done = Imported(folder, store)
+    assert "graphics_missing" not in [row["rejection"] for row in done.figures().values()]
+    assert done.defects == {}
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 import pytest
 from pyarrow import fs as pafs
 
+from s1mm_assets.cli.verify import in_bucket
 from s1mm_assets.release import PublicationError, ReleaseSettings, verify
 from s1mm_assets.resources.release_bucket import BucketFolder, BuildingFolder, ReleaseBucket
 from s1mm_assets_tests.release.shards import Pieces, example, tree
@@ -52,6 +53,7 @@ def test_a_bucket_holds_the_same_release_as_a_folder(
     assert publish(pieces, bucket, part_bytes=300).n_written == 0
     assert content_of(bucket) == tree(tmp_path / "local")
     assert first.n_records == 9
+    assert in_bucket(bucket.path).is_sound
 
 
 def test_versions_take_turns(pieces: Pieces, bucket: ReleaseBucket) -> None:

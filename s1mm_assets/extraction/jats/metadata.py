@@ -106,21 +106,37 @@ def doi(meta: Element) -> str | None:
 
 
 def licence(meta: Element) -> str | None:
-    """The licence's address; its type or wording where it has none."""
+    """What the article says of its licence: statements between " | ", for whoever can tell whether they agree.
+
+    Those that are tagged as such (addresses, types) come first; links and wording count where nothing is tagged.
+    """
     permissions = child(meta, "permissions")
-    if permissions is None:
-        return None
+    return statements_in(permissions) if permissions is not None else None
+
+
+def statements_in(permissions: Element) -> str | None:
+    """What some permissions say, of an article or of one figure; None where they say nothing."""
     licences = list(children(permissions, "license"))
-    addresses = [_words(each) for each in below(permissions, "license_ref")]
-    addresses += [attribute(each, "href") for each in licences]
-    for each in licences:
-        addresses += [attribute(link, "href") or _words(link) for link in below(each, "ext-link", "uri")]
-    known = [each for each in addresses if each.startswith("http")]
-    public = [each for each in known if "creativecommons.org" in each]
-    if public or known:
-        return (public or known)[0]
-    kinds = [attribute(each, "license-type") for each in licences if attribute(each, "license-type")]
-    return kinds[0] if kinds else next((_words(each) for each in licences if _words(each)), None)
+    tagged = [
+        _words(each)
+        for each in below(permissions, "license_ref")
+        if not any(attribute(each, name) for name in ("content-type", "start_date"))
+    ]
+    tagged += [attribute(each, "href") for each in licences]
+    tagged += [attribute(each, "license-type") for each in licences]
+    said = [each for each in tagged if each]
+    if not any(each.startswith("http") for each in said):
+        for each in licences:
+            links = [attribute(link, "href") or _words(link) for link in below(each, "ext-link", "uri")]
+            said.append(" ".join([_whole(each), *links]))
+    if not licences and not said:
+        said = [_whole(permissions)]
+    return " | ".join(dict.fromkeys(each for each in said if each)) or None
+
+
+def _whole(element: Element) -> str:
+    """The words of an element, as many as anyone needs to judge them."""
+    return " ".join("".join(element.itertext()).split())[:2_000]
 
 
 def pdf_hrefs(meta: Element) -> list[str]:

@@ -53,6 +53,7 @@ class JatsFigure:
     image_member: str | None
     page: int | None  # always None: files named here have one
     ambiguous: str | None  # what was doubtful about the member
+    rights: str | None = None  # what its own permissions say, where it has any; statements between " | "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,6 +243,7 @@ class _Rows:
             image_member=member,
             page=None,
             ambiguous=note,
+            rights=rights_of(figure.group, figure.element, panel.element),
         )
 
     def _captions(self, figure: Figure, panel: Panel) -> tuple[str, str]:
@@ -297,3 +299,14 @@ class _Rows:
             return found
         self.warnings.append("too many mentions: those of the later figures were left out")
         return []
+
+
+def rights_of(*elements: Element | None) -> str | None:
+    """What the permissions of a figure and its parts say; None where they have none."""
+    said = [
+        metadata.statements_in(each) or "permissions that say nothing"
+        for element in dict.fromkeys(elements)
+        if element is not None
+        for each in children(element, "permissions")
+    ]
+    return " | ".join(dict.fromkeys(said)) or None

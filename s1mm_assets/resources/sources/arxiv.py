@@ -5,7 +5,6 @@ import io
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Protocol
 
 import dagster as dg
@@ -37,9 +36,6 @@ MANIFEST = "arXiv_src_manifest.xml"
 ID_FIRST = re.compile(rb'\{\s*"id"\s*:\s*"([^"\\]+)"')  # the snapshot's rows begin so
 
 
-UPDATED = re.compile(rb'"update_date"\s*:\s*"(\d{4}-\d\d-\d\d)"')  # a snapshot is as new as its newest row
-
-
 class ArxivSource(dg.ConfigurableResource[Any]):
     """Chunk tars and their manifest under one root: a folder, or `s3://bucket/prefix`.
 
@@ -56,7 +52,6 @@ class ArxivSource(dg.ConfigurableResource[Any]):
     metadata_snapshot: str | None = None  # a file in arXiv's JSON-lines form, by path or URI
 
     _indexes: dict[str, list[ChunkMember]] = PrivateAttr(default_factory=dict)  # MD5 → members
-    _as_of: dict[SourceFile, str] = PrivateAttr(default_factory=dict)  # the newest date in a snapshot
     _rows: dict[tuple[SourceFile, int], dict[str, tuple[int, int]]] = PrivateAttr(default_factory=dict)
 
     @property
@@ -109,9 +104,8 @@ class ArxivSource(dg.ConfigurableResource[Any]):
             return {}
         folder, file = self._snapshot(self.metadata_snapshot)
         index, read = self._rows_of(folder, file, year), RangeReader(folder)
-        as_of = self._as_of[file] or None
         return {
-            paper_id: replace(_row(read(file.uri, *index[paper_id]), file.uri), licence_read=as_of)
+            paper_id: _row(read(file.uri, *index[paper_id]), file.uri)
             for paper_id in paper_ids
             if paper_id in index
         }
@@ -190,15 +184,13 @@ class ArxivSource(dg.ConfigurableResource[Any]):
     def _rows_of(self, folder: str, file: SourceFile, year: int) -> dict[str, tuple[int, int]]:
         """Return where the rows of one year lie: paper_id → offset and length. Read once per year."""
         if (file, year) not in self._rows:
-            index, at, newest = {}, 0, b""
+            index, at = {}, 0
             with streamed(folder, file.uri) as stream:
                 for line in io.BufferedReader(stream, MIB):
                     arxiv_id = parse_id(_id_of(line, file.uri, at))
                     if arxiv_id and arxiv_id.year == year:
                         index[arxiv_id.paper_id] = (at, len(line))
                     at += len(line)
-                    newest = max(newest, *UPDATED.findall(line), b"")
-            self._as_of = {file: newest.decode()}
             self._rows = {(file, year): index}  # one year at a time: it is what a partition needs
         return self._rows[file, year]
 

@@ -128,6 +128,6 @@ def test_metadata_is_read(corpus: Path) -> None:
     assert paper.title == "Factors influencing lysis time stochasticity in bacteriophage λ"
     assert paper.authors == ["John J Dennehy", "Ing-Nang Wang"]
     assert paper.doi == "10.1186/1471-2180-11-174"
-    assert paper.licence == "http://creativecommons.org/licenses/by/2.0"
+    assert paper.licence == "http://creativecommons.org/licenses/by/2.0 | open-access"
     headings = re.findall(r"\b(Background|Results|Conclusions?):", paper.abstract or "")
     assert [heading.rstrip("s") for heading in headings] == ["Background", "Result", "Conclusion"]
