@@ -7,6 +7,7 @@ remembered of each record goes to a small Parquet table on disk, one per task, w
 import hashlib
 import io
 import json
+import re
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
@@ -16,8 +17,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from isal.igzip_lib import DECOMP_GZIP, IgzipDecompressor
 
-from s1mm_assets.release.image_archives import BLOCK, DAMAGE, ArchiveError, check_end, unpacked
+from s1mm_assets.release.image_archives import BLOCK, DAMAGE, ArchiveError, check_end
 from s1mm_assets.release.layout import (
     ATTRIBUTION,
     CHANGES,
@@ -30,7 +32,7 @@ from s1mm_assets.release.layout import (
 )
 from s1mm_assets.release.manifest import ManifestFile
 from s1mm_assets.release.problems import Problem, Problems
-from s1mm_assets.release.records import EXTRACTIVE, RECORD, WITHHELD, line_of
+from s1mm_assets.release.records import EXTRACTIVE, RECORD, WITHHELD, json_line, line_of
 from s1mm_assets.release.streamable import DATA as DATA_SCHEMA
 from s1mm_assets.release.webdataset import samples
 
@@ -50,18 +52,39 @@ KINDS = {
 TABLES: dict[str, dict[str, pa.DataType]] = {
     "records": {
         **dict.fromkeys(("figure_id", "image_path", "image_sha256", "paper_id", "licence"), pa.string()),
+        "image_size_bytes": pa.int64(),
         "line": pa.binary(),
     },
     "recipes": dict.fromkeys(("figure_id", "image_path"), pa.string()),
     "tombstones": {"figure_id": pa.string()},
     "attribution": {"paper_id": pa.string(), "licence": pa.string(), "n_figures": pa.int64()},
-    "images": dict.fromkeys(("image_path", "image_sha256"), pa.string()),
+    "images": {"image_path": pa.string(), "image_sha256": pa.string(), "n_bytes": pa.int64()},
     "data": {"figure_id": pa.string(), "line": pa.binary(), "is_own_image": pa.bool_()},
     "webdataset": {"figure_id": pa.string(), "line": pa.binary(), "is_own_image": pa.bool_()},
 }
 """Kind of file → the columns of its table, beside `path` (the file) and `n` (the row, from 1)."""
 
+IMAGE_PATH = re.compile(r"[A-Za-z0-9_-]{1,240}/f[1-9][0-9]{0,11}_p[1-9][0-9]{0,11}\.(?:png|jpg)")
+"""The names that `records.image_path` gives: what is unpacked stays in its folder, on every system."""
+HEX = re.compile(r"[0-9a-f]{64}")
+LISTS = tuple(field.name for field in RECORD if pa.types.is_list(field.type))
+RECIPE: dict[str, type] = {
+    "kind": str,
+    "uri": str,
+    "offset": int,
+    "length": int,
+    "archive_sha256": str,
+    "image_member": str,
+    "page": int,
+    "bbox": list,
+    "renderer": str,
+    "caption_sha256": str,
+}
+"""The keys of a recipe, in order, as `stage.recipe_of` writes them: each value is of its type, or null."""
+MAX_RECIPE_CHARS = 4096  # of a name in it
+
 CHUNK = 1 << 20
+PACKED_CHUNK = 1 << 17  # of an archive: what is unpacked of it is still in the cache when it is hashed
 MAX_LINE_BYTES = 16 * 2**20
 MAX_IMAGE_BYTES = 2**40  # more is no length of an image
 MAX_ROW_GROUP_BYTES = 512 * 2**20  # eight times what the release writes
@@ -354,12 +377,16 @@ def of(task: Task) -> str:
 
 
 def parse(line: bytes) -> dict[str, Any] | None:
-    """Return the object in a line of JSON, None where there is none."""
+    """Return the object in a line of JSON, None where it is none as the release writes it, byte for byte.
+
+    Otherwise a key that stands twice would say two things, of which one is looked at.
+    """
     try:
         found = json.loads(line)
+        is_as_written = isinstance(found, dict) and json_line(found) == line
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    return found if is_as_written else None
 
 
 def are_texts(found: Mapping[str, Any], *names: str) -> bool:
@@ -388,12 +415,38 @@ def is_length(value: object) -> bool:
     return type(value) is int and 0 <= value < MAX_IMAGE_BYTES
 
 
+def python_type(column: pa.DataType) -> type:
+    """Return the type of a column's values in JSON."""
+    if pa.types.is_list(column):
+        return list
+    if pa.types.is_integer(column):
+        return int
+    return float if pa.types.is_floating(column) else str
+
+
+COLUMNS = {field.name: (python_type(field.type), type(None)) for field in RECORD}
+
+
+def has_columns(found: Mapping[str, Any]) -> bool:
+    """Whether every column of a record is there, of its type or null: no room for text where none belongs."""
+    return all(name in found and type(found[name]) in types for name, types in COLUMNS.items()) and all(
+        type(each) is str for name in LISTS for each in found[name] or ()
+    )
+
+
+def is_image_path(path: object) -> bool:
+    """Whether a value is a name that the release gives to images."""
+    return isinstance(path, str) and IMAGE_PATH.fullmatch(path) is not None
+
+
 def is_record(found: Mapping[str, Any], task: Task) -> bool:
     """Whether an object is a record of its file."""
     return (
         list(found) == RECORD.names
-        and are_texts(found, "figure_id", "image_path", "image_sha256", "paper_id")
+        and has_columns(found)
+        and are_texts(found, "figure_id", "image_sha256", "paper_id")
         and is_text_or_null(found, "licence")
+        and is_image_path(found["image_path"])
         and is_of(found, task)
         and is_length(found["image_size_bytes"])
     )
@@ -403,10 +456,32 @@ def is_recipe(found: Mapping[str, Any], task: Task) -> bool:
     """Whether an object is a recipe of its file: the columns of a record, then how its image is rebuilt."""
     return (
         list(found) == [*RECORD.names, "recipe"]
-        and isinstance(found["recipe"], dict)
-        and are_texts(found, "figure_id", "image_path")
+        and has_columns(found)
+        and is_way(found["recipe"])
+        and are_texts(found, "figure_id")
+        and is_image_path(found["image_path"])
         and is_of(found, task)
     )
+
+
+def is_way(recipe: object) -> bool:
+    """Whether a value says how an image is rebuilt, and nothing else."""
+    if not isinstance(recipe, dict) or list(recipe) != list(RECIPE):
+        return False
+    texts = [each for each in recipe.values() if isinstance(each, str)]
+    digests = (recipe["archive_sha256"], recipe["caption_sha256"])
+    return (
+        all(type(recipe[name]) in (kind, type(None)) for name, kind in RECIPE.items())
+        and all(type(each) in (int, float) for each in recipe["bbox"] or ())
+        and all(len(each) <= MAX_RECIPE_CHARS for each in texts)
+        and all(each is None or HEX.fullmatch(each) for each in digests)
+    )
+
+
+def is_given_away(found: Mapping[str, Any]) -> bool:
+    """Whether a recipe has a recaption that may be the authors' words."""
+    engine = (found["engine"] or "").strip().casefold()
+    return bool(found["recaption"]) and (not engine or engine in EXTRACTIVE)
 
 
 def read_records(contents: Contents) -> tuple[int, int]:
@@ -417,7 +492,7 @@ def read_records(contents: Contents) -> tuple[int, int]:
             texts = (
                 found[name] for name in ("figure_id", "image_path", "image_sha256", "paper_id", "licence")
             )
-            contents.remember(n, *texts, hashlib.sha256(line).digest())
+            contents.remember(n, *texts, found["image_size_bytes"], hashlib.sha256(line).digest())
             n_image_bytes += found["image_size_bytes"] + 2 * BLOCK
     return n, n_image_bytes
 
@@ -429,7 +504,7 @@ def read_recipes(contents: Contents) -> tuple[int, int]:
         if found is not None:
             contents.remember(n, found["figure_id"], found["image_path"])
             given = [name for name in WITHHELD if found[name]]
-            if found["recaption"] and found["engine"] in tuple(EXTRACTIVE):
+            if is_given_away(found):
                 given.append("recaption")
             if given:
                 contents.wrong("text_given_away", f"{found['figure_id']}: {', '.join(given)}")
@@ -479,6 +554,38 @@ def read_changes(contents: Contents) -> tuple[int, int]:
     return n, 0
 
 
+class Unpacked(io.RawIOBase):
+    """What a gzip stream of one member holds: of a second one, tarfile in streaming mode would see nothing."""
+
+    def __init__(self, stream: io.RawIOBase) -> None:
+        super().__init__()
+        self._stream = stream
+        self._member = IgzipDecompressor(flag=DECOMP_GZIP)
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: "Buffer") -> int:
+        """Fill the buffer as far as what was read last goes; 0 after the member.
+
+        Raises:
+            ArchiveError: Something follows the member.
+            OSError, EOFError, IsalError: It is damaged or cut short.
+        """
+        view = memoryview(buffer)
+        while not self._member.eof:
+            packed = (self._stream.read(PACKED_CHUNK) or b"") if self._member.needs_input else b""
+            if self._member.needs_input and not packed:
+                raise EOFError("the archive is cut short")
+            if data := self._member.decompress(packed, len(view)):
+                view[: len(data)] = data
+                return len(data)
+        if self._member.unused_data or self._stream.read(1):
+            raise ArchiveError("the archive goes on after its first gzip member")
+        return 0
+
+
 class Tar:
     """The entries of a tar stream, each read before the next; nothing but files, and no more bytes than allowed."""
 
@@ -521,12 +628,15 @@ class Tar:
 def read_images(contents: Contents) -> tuple[int, int]:
     """Remember every image of an archive."""
     task = contents.task
-    tar = Tar(unpacked(cast(BinaryIO, contents.files)), allowed_bytes(task))
+    stream = io.BufferedReader(Unpacked(contents.files), PACKED_CHUNK)
+    tar = Tar(cast(BinaryIO, stream), allowed_bytes(task))
     n, name = 0, "its beginning"
     try:
         for path, n_bytes in tar:
             name = repr(path)
-            contents.remember(n + 1, path, tar.sha256(n_bytes))
+            if not is_image_path(path):
+                contents.wrong("image_path", f"{name} is no name of an image")
+            contents.remember(n + 1, path, tar.sha256(n_bytes), n_bytes)
             n += 1
     except ArchiveError as error:
         contents.wrong("unreadable", str(error))
@@ -549,6 +659,8 @@ def read_data(contents: Contents) -> tuple[int, int]:
             for record, image, path in data_rows(stream):
                 n += 1
                 is_own_image = is_own(record, image, path)
+                if not is_image_path(path) or not is_image_path(record["image_path"]):
+                    contents.wrong("image_path", f"row {n}: {path!r} is no name of an image")
                 contents.remember(n, str(record["figure_id"]), digest_of_line(record), is_own_image)
     except (OSError, ValueError, OverflowError, pa.ArrowException) as error:
         contents.wrong("unreadable", f"after {n:,} rows: {reason_of(error)}")
@@ -590,10 +702,11 @@ def digest_of_line(record: Mapping[str, Any]) -> bytes | None:
 
 
 def is_own(record: Mapping[str, Any], image: pa.BinaryScalar, path: str | None) -> bool:
-    """Whether an image is the one that a record names, under its path."""
+    """Whether an image is the one that a record names, under its path and of its length."""
     content = image.as_buffer() if image.is_valid else b""
     sha256 = hashlib.sha256(content).hexdigest()
-    return bool(sha256 == record["image_sha256"] and path == record["image_path"])
+    is_named = sha256 == record["image_sha256"] and path == record["image_path"]
+    return bool(is_named and len(content) == record["image_size_bytes"])
 
 
 def read_webdataset(contents: Contents) -> tuple[int, int]:
@@ -607,6 +720,7 @@ def read_webdataset(contents: Contents) -> tuple[int, int]:
                 contents.wrong("sample", f"{sample.stem!r} holds no record{of(contents.task)}")
                 continue
             is_own_image = sample.image_sha256 == record["image_sha256"]
+            is_own_image &= sample.n_image_bytes == record["image_size_bytes"]
             is_own_image &= sample.stem == record["image_path"].partition(".")[0]
             digest = hashlib.sha256(sample.line).digest()
             contents.remember(n, record["figure_id"], digest, is_own_image)

@@ -5,15 +5,19 @@ each over the rows whose key falls into one share.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
+from s1mm_assets.release.licences import Licence
 from s1mm_assets.release.problems import MAX_LISTED, Problems
 
 PASS_ROWS = 1_000_000
+
+Allows = Callable[[Licence], bool]
+"""Whether an image under a licence may be in the release."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +41,10 @@ class Tables:
     def partitions(self) -> list[tuple[str, int]]:
         """Return every source and year that has a table, in order."""
         return sorted({(each.source, each.year) for each in self._tables if each.year is not None})
+
+    def sources(self) -> list[str]:
+        """Return every source that has a table, be it of no year, in order."""
+        return sorted({each.source for each in self._tables})
 
     def has(self, kind: str) -> bool:
         """Whether there is any file of a kind."""
@@ -62,12 +70,13 @@ class Tables:
         ]
 
 
-def check(tables: Tables, problems: Problems) -> None:
-    """Note everything that does not join."""
+def check(tables: Tables, problems: Problems, allows: Allows | None = None) -> None:
+    """Note everything that does not join, and records whose licence is not allowed."""
     check_unique(tables, problems)
     check_tombstones(tables, problems)
-    sources = sorted({source for source, _ in tables.partitions()})
-    for source in sources:
+    if allows is not None:
+        check_licences(tables, allows, problems)
+    for source in tables.sources():
         is_single = None in tables.years("images", source)
         years = sorted({year for of, year in tables.partitions() if of == source})
         for year in (None,) if is_single else years:
@@ -109,7 +118,7 @@ NOTHING: dict[str, type[pl.DataType]] = {
     "n": pl.Int64,
     "line": pl.Binary,
     "is_own_image": pl.Boolean,
-    "n_figures": pl.Int64,
+    **dict.fromkeys(("n_figures", "image_size_bytes", "n_bytes"), pl.Int64),
 }
 """The columns of all tables."""
 
@@ -142,19 +151,45 @@ def check_tombstones(tables: Tables, problems: Problems) -> None:
         note(problems, "tombstone_released", found, pl.format("{} has a tombstone", "figure_id"))
 
 
+def check_licences(tables: Tables, allows: Allows, problems: Problems) -> None:
+    """Note released records whose licence keeps the image back."""
+    for table in tables.chosen("records"):
+        rows = pl.scan_parquet(table.file)
+        licences = rows.select(pl.col("licence").unique()).collect()["licence"]
+        refused = [each for each in licences if not allows(Licence(each))]
+        if refused:
+            is_refused = pl.col("licence").is_in(
+                pl.Series(refused, dtype=pl.String).implode(), nulls_equal=True
+            )
+            found = rows.filter(is_refused).select("path", "n", "figure_id", "licence").collect()
+            detail = pl.format("{} is under {}", "figure_id", pl.col("licence").fill_null("no known licence"))
+            note(problems, "licence_not_allowed", found, detail)
+
+
+def only_first(records: pl.DataFrame, key: str) -> pl.DataFrame:
+    """Return the first record of each key: n of them would join with n rows to n² (`check_unique` notes them)."""
+    return records.sort("path", "n").unique(key, keep="first", maintain_order=True)
+
+
 def check_images(tables: Tables, source: str, year: int | None, problems: Problems) -> None:
     """Compare the images of archives with the records of a year, or of all years of a source."""
     if not tables.are_read(("records", "images"), source, year):
         return
     groups = (tables.chosen(kind, source, year) for kind in ("records", "recipes", "images"))
-    for records, recipes, images in shares("image_path", *groups):
+    for all_records, recipes, images in shares("image_path", *groups):
+        records = only_first(all_records, "image_path")
         check_withheld(images, recipes, "image", "image_path", problems)
         met = images.join(recipes, on="image_path", how="anti").join(
-            records.select("image_path", "figure_id", wanted="image_sha256"), on="image_path", how="left"
+            records.select("image_path", "figure_id", "image_size_bytes", wanted="image_sha256"),
+            on="image_path",
+            how="left",
         )
         orphans = met.filter(pl.col("figure_id").is_null())
         note(problems, "image_orphan", orphans, pl.format("'{}' has no record", "image_path"))
-        changed = met.filter(pl.col("image_sha256") != pl.col("wanted")).unique(["path", "n"])
+        is_other = (pl.col("image_sha256") != pl.col("wanted")) | (
+            pl.col("n_bytes") != pl.col("image_size_bytes")
+        )
+        changed = met.filter(is_other)
         detail = pl.format("'{}' is not the image of its record", "image_path")
         note(problems, "image_changed", changed, detail)
         detail = pl.format("{} ({})", "figure_id", "image_path")
@@ -184,7 +219,8 @@ def check_rows(tables: Tables, kind: str, source: str, year: int, problems: Prob
     if not tables.are_read(("records", kind), source, year):
         return
     groups = (tables.chosen(each, source, year) for each in ("records", "recipes", kind))
-    for records, recipes, rows in shares("figure_id", *groups):
+    for all_records, recipes, rows in shares("figure_id", *groups):
+        records = only_first(all_records, "figure_id")
         check_withheld(rows, recipes, kind, "figure_id", problems)
         met = rows.join(recipes, on="figure_id", how="anti").join(
             records.select("figure_id", "paper_id", wanted="line"), on="figure_id", how="left"
@@ -192,7 +228,7 @@ def check_rows(tables: Tables, kind: str, source: str, year: int, problems: Prob
         orphans = met.filter(pl.col("paper_id").is_null())
         note(problems, f"{kind}_orphan", orphans, pl.format("{} has no record", "figure_id"))
         is_changed = pl.col("line").ne_missing(pl.col("wanted"))
-        known = met.filter(pl.col("paper_id").is_not_null()).unique(["path", "n"])
+        known = met.filter(pl.col("paper_id").is_not_null())
         changed, own = known.filter(is_changed), known.filter(~is_changed)
         note(problems, f"{kind}_changed", changed, pl.format("{} differs from its record", "figure_id"))
         detail = pl.format("the image of {} is not the one of its record", "figure_id")
@@ -206,15 +242,16 @@ def check_attribution(tables: Tables, source: str, year: int, problems: Problems
         return
     groups = (tables.chosen(kind, source, year) for kind in ("records", "attribution"))
     for records, named in shares("paper_id", *groups):
-        papers = records.sort("path", "n").unique("paper_id", keep="first", maintain_order=True)
+        papers = only_first(records, "paper_id")
         check_met_once(papers, named, ("attribution", "paper_id"), pl.col("paper_id"), problems)
         orphans = named.join(papers, on="paper_id", how="anti")
         note(problems, "attribution_orphan", orphans, pl.format("{} has no record", "paper_id"))
-        counts = pl.len().cast(pl.Int64).alias("n_wanted")
-        wanted = records.group_by("paper_id", wanted="licence").agg(counts)
-        is_other = pl.col("licence").ne_missing(pl.col("wanted")) | (
-            pl.col("n_figures") != pl.col("n_wanted")
+        known = pl.col("licence").drop_nulls()  # a figure may have none although its paper has one
+        wanted = records.group_by("paper_id").agg(
+            n_wanted=pl.len().cast(pl.Int64), n_licences=known.n_unique(), wanted=known.first()
         )
-        differing = named.join(wanted, on="paper_id").filter(is_other).unique(["path", "n"])
+        is_other = (pl.col("n_licences") > 1) | (pl.col("n_figures") != pl.col("n_wanted"))
+        is_other |= pl.col("wanted").is_not_null() & pl.col("licence").ne_missing(pl.col("wanted"))
+        differing = named.join(wanted, on="paper_id").filter(is_other)
         detail = pl.format("{} has another licence or number of figures than its records", "paper_id")
         note(problems, "attribution_changed", differing, detail)

@@ -6,6 +6,7 @@ none raises. `verify` does it in this process; `resources.release_verifier` in m
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -13,13 +14,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from s1mm_assets.release import joins
-from s1mm_assets.release.contents import KINDS, TABLES, OpenFile, Reading, Task, read
+from s1mm_assets.release.contents import HEX, KINDS, TABLES, OpenFile, Reading, Task, read
 from s1mm_assets.release.folders import ReadableFolder
 from s1mm_assets.release.hub import Stored
-from s1mm_assets.release.layout import IMAGES
+from s1mm_assets.release.layout import IMAGES, RECORDS
 from s1mm_assets.release.manifest import NAME, Manifest, ManifestError, ManifestFile, load_manifest
 from s1mm_assets.release.pointers import MAX_BYTES, Pointer, pointer_in
 from s1mm_assets.release.problems import MAX_LISTED, Problem, Problems
+from s1mm_assets.release.settings import SHARED_ALIKE, ReleaseSettings
 
 __all__ = ["MAX_LISTED", "Plan", "Problem", "Problems", "check_remote", "plan", "verify"]
 
@@ -27,7 +29,8 @@ MAX_MANIFEST_BYTES = 64 * 2**20
 MAX_PATH_BYTES = 1024
 MAX_SMALL_BYTES = 16 * 2**20  # of a file that is fetched because its listing has no digest of its content
 IGNORED = (".cache/", ".git/", ".gitattributes")  # what a download from the Hub leaves beside the release
-HEX = re.compile(r"[0-9a-f]{64}")
+TEXTS = re.compile(r"[A-Za-z0-9_-]+(?:\.(?:md|json|txt|cff))?|pictures/[a-z0-9_]+\.png")
+"""What a release may hold beside the files whose content is checked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,11 +69,13 @@ def verify(folder: ReadableFolder) -> list[Problem]:
 
     Xet hashes are not compared: SHA-256 says the same of bytes that are at hand.
 
-    Kinds: manifest, missing, truncated, changed, extra, link (files); unreadable (a file that cannot be read to its
-    end); record, recipe, tombstone, attribution, change, sample (a line or sample that is none);
-    duplicate_figure_id, duplicate_image_path; <what>_missing, _changed, _orphan, _twice (image, data, webdataset,
-    attribution: against the records), <what>_withheld (there, though its licence keeps it back), text_given_away (in
-    a recipe), tombstone_released; rows (a file's rows against the manifest).
+    Kinds: manifest, missing, truncated, changed, extra, link (files); stray (in the manifest, where nobody reads it);
+    unreadable (a file that cannot be read to its end); record, recipe, tombstone, attribution, change, sample (a line
+    or sample that is none); image_path (a name that no image has); duplicate_figure_id, duplicate_image_path;
+    <what>_missing, _changed, _orphan, _twice (image, data, webdataset, attribution: against the records),
+    <what>_withheld (there, though its licence keeps it back), text_given_away (in a recipe), tombstone_released,
+    licence_not_allowed (by the policy in the manifest); rows (a file's against the manifest, and the manifest's own
+    against its history).
     """
     problems = Problems()
     made = plan(folder.files(), folder.open, problems)
@@ -111,6 +116,7 @@ def plan(
     manifest = read_manifest(present, open_file, problems)
     if manifest is None:
         return None
+    check_listed(manifest, problems)
     listed = {file.path: file for file in manifest.files}
     pointers = check_present(present, listed, open_file, problems)
     readable = [path for path in present if path != NAME and path not in pointers and is_safe(path)]
@@ -152,7 +158,7 @@ def parsed_manifest(content: bytes, problems: Problems) -> Manifest:
         if defect := defect_of(file, files):
             problems.add("manifest", NAME, f"{file.path[:MAX_PATH_BYTES]!r}: {defect}")
         else:
-            files[file.path] = file
+            files[name_of(file.path)] = file
     return replace(manifest, files=tuple(files.values()))
 
 
@@ -160,9 +166,9 @@ def defect_of(file: ManifestFile, before: Mapping[str, ManifestFile]) -> str | N
     """Say what is wrong with an entry of the manifest, None where nothing is."""
     if not is_safe(file.path):
         return "is no path in a release"
-    if file.path in before:
-        return "is listed twice"
-    if file.path == NAME:
+    if twin := before.get(name_of(file.path)):
+        return "is listed twice" if twin.path == file.path else f"is on some systems the file {twin.path!r}"
+    if name_of(file.path) == NAME:
         return "lists itself"
     if file.n_bytes < 0 or (file.n_rows or 0) < 0:
         return "has a negative length"
@@ -177,12 +183,45 @@ def is_safe(path: str) -> bool:
         n_bytes = len(path.encode())
     except UnicodeEncodeError:
         return False
-    is_plain = not any(character in path for character in "\0\\\n")
+    is_plain = path.isprintable() and "\\" not in path
     return (
         is_plain
         and n_bytes <= MAX_PATH_BYTES
-        and not any(part in ("", ".", "..") for part in path.split("/"))
+        and not any(
+            part == "" or part.startswith(".") or part.endswith((".", " ")) for part in path.split("/")
+        )
     )
+
+
+def name_of(path: str) -> str:
+    """Return what paths share that are one file where neither case nor the composition of letters tells them apart."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
+
+
+def check_listed(manifest: Manifest, problems: Problems) -> None:
+    """Note what the manifest alone says is wrong: files that nobody reads, records that went with their files."""
+    for file in manifest.files:
+        if kind_of(whole_of(file.path))[0] == "bytes" and not TEXTS.fullmatch(file.path):
+            problems.add("stray", file.path, "is in the manifest, and no file that a release has")
+    n_listed = sum(file.n_rows or 0 for file in manifest.files if RECORDS.fullmatch(file.path))
+    n_records = manifest.history[-1].n_records
+    if n_listed != n_records:
+        problems.add("rows", NAME, f"{n_listed:,} records in its files, {n_records:,} in its history")
+
+
+def policy_of(manifest: Manifest, problems: Problems) -> ReleaseSettings | None:
+    """Return what the manifest says of licences, None where it says nothing."""
+    dataset = manifest.dataset
+    if "licence_policy" not in dataset:
+        return None
+    listed = dataset.get("redistributable", SHARED_ALIKE)
+    try:
+        if not isinstance(listed, list | tuple) or not all(isinstance(each, str) for each in listed):
+            raise ValueError("redistributable is no list of licences")
+        return ReleaseSettings(licence_policy=dataset["licence_policy"], redistributable=tuple(listed))
+    except ValueError as error:
+        problems.add("manifest", NAME, str(error)[:MAX_PATH_BYTES])
+        return None
 
 
 def check_present(
@@ -279,6 +318,7 @@ def check_remote(stored: Mapping[str, Stored], open_small: OpenFile, problems: P
     manifest = read_manifest(present, open_small, problems)
     if manifest is None:
         return None
+    check_listed(manifest, problems)
     listed = {file.path: file for file in manifest.files}
     for path, file in listed.items():
         n_bytes = present.get(path)
@@ -323,13 +363,16 @@ def conclude(made: Plan, readings: Mapping[str, Reading], tables: Path, problems
         expected, table = n_rows.get(task.name), table_of(tables, task)
         if reading.n_rows is None:
             unchecked.add((task.kind, task.source, task.year))  # nothing, unless its process was lost
-        elif expected is not None and reading.n_rows != expected:
-            problems.add("rows", task.name, f"{reading.n_rows:,} rows, {expected:,} in the manifest")
+        elif task.name in n_rows and reading.n_rows != expected:  # of an archive in parts none is listed
+            problems.add("rows", task.name, f"{reading.n_rows:,} rows, {expected} in the manifest")
         if table and reading.n_rows is not None:
             found.append(
                 joins.Table(
                     kind=task.kind, source=task.source, year=task.year, file=table, n_rows=reading.n_rows
                 )
             )
-    joins.check(joins.Tables(found, frozenset(unchecked)), problems)
+    policy = policy_of(made.manifest, problems)
+    joins.check(
+        joins.Tables(found, frozenset(unchecked)), problems, policy.allows if policy is not None else None
+    )
     return problems.listed()

@@ -7,7 +7,8 @@ Each task's outcome is kept in a state folder until the verification has come to
         <task>.json              what reading a task came to, and which files it was
         <task>.parquet           what is to be joined
 
-A task is not done again while its files have the length and time of change that they had.
+A task is not done again while its files are the ones that they were, by length, inode and times of change, and its
+table is the one that was written: a power loss may leave any file empty.
 """
 
 import fcntl
@@ -34,8 +35,9 @@ from s1mm_assets.resources.release_folder import LocalFolder, is_locked
 from s1mm_assets.resources.worker_pool import WorkerPool
 from s1mm_assets.stages import Failed
 
-VERSION = 1  # of what is kept in the state folder
+VERSION = 2  # of what is kept in the state folder
 COUNTER = struct.Struct("<Q")
+MAX_DEPTH = 12  # of folders: a release has four, what a download leaves beside it some more
 POLL_S = 0.5  # between looks at how far the workers are
 NO_LIMIT_S = 1_000_000  # an archive may take hours; memory is limited, and so is what it may unpack to
 WORKER_MIB = 1536
@@ -178,8 +180,9 @@ def files_below(root: Path, problems: Problems) -> dict[str, int]:
     """Return path and length of every file, following no link out of the folder; such links are problems."""
     found: dict[str, int] = {}
     real = root.resolve()
-
-    def walk(folder: Path, prefix: str) -> None:
+    folders = [(root, "")] if root.is_dir() else []
+    while folders:
+        folder, prefix = folders.pop()
         for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
             path = prefix + entry.name
             if entry.is_symlink() and not leads_to_file_in(Path(entry.path), real):
@@ -190,10 +193,12 @@ def files_below(root: Path, problems: Problems) -> dict[str, int]:
             elif entry.is_file():
                 found[path] = entry.stat().st_size
             elif entry.is_dir(follow_symlinks=False):
-                walk(Path(entry.path), f"{path}/")
-
-    if root.is_dir():
-        walk(root, "")
+                if path.count("/") < MAX_DEPTH:
+                    folders.append((Path(entry.path), f"{path}/"))
+                else:
+                    problems.add(
+                        "extra", path, "is a folder deeper than any of a release: it is not looked into"
+                    )
     return found
 
 
@@ -265,21 +270,21 @@ class Reader:
                 report=counter.add,
             )
         if table and partial:
-            partial.replace(table)
+            put(partial, table)
         outcome = self._outcome(task)
         unfinished = outcome.with_suffix(".unfinished")
-        unfinished.write_text(json.dumps({"files": files, "reading": asdict(reading)}))
-        unfinished.replace(outcome)
+        kept = {"files": files, "table": sha256_at(table), "reading": asdict(reading)}
+        unfinished.write_text(json.dumps(kept))
+        put(unfinished, outcome)
         return reading
 
     def kept(self, task: Task) -> Reading | None:
         """Return what reading a task came to before, where it is still the same."""
-        table = table_of(Path(self.state), task)
-        if table and not table.exists():
-            return None
         try:
             outcome = json.loads(self._outcome(task).read_text())
             if outcome["files"] != self._files(task):
+                return None
+            if outcome["table"] != sha256_at(table_of(Path(self.state), task)):
                 return None
             kept = outcome["reading"]
             problems = tuple(Problem(**each) for each in kept.pop("problems"))
@@ -294,9 +299,28 @@ class Reader:
         """Return what tells a task's files from others of their names, and what it was told of them."""
         stats = [(Path(self.root) / path).stat() for path in task.paths]
         return [
-            [path, stat.st_size, stat.st_mtime_ns, task.n_image_bytes]
+            [path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, task.n_image_bytes]
             for path, stat in zip(task.paths, stats, strict=True)
         ]
+
+
+def put(unfinished: Path, file: Path) -> None:
+    """Give a finished file its name, when its bytes are on the disk."""
+    with unfinished.open("rb") as stream:
+        os.fsync(stream.fileno())
+    unfinished.replace(file)
+
+
+def sha256_at(file: Path | None) -> str | None:
+    """Return the digest of a file, None of none.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    if file is None:
+        return None
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 class PipedXet:

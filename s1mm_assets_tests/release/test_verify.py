@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import io
 import json
 import os
 import tarfile
@@ -18,13 +19,13 @@ import pytest
 from s1mm_assets.release import ReleaseSettings, contents, joins, verify
 from s1mm_assets.release.contents import digest_of_line
 from s1mm_assets.release.hub import Stored
-from s1mm_assets.release.image_archives import END, ImagePiece
-from s1mm_assets.release.manifest import load_manifest
+from s1mm_assets.release.image_archives import END, HEADER, ImagePiece, blocks, tail_of
+from s1mm_assets.release.manifest import ManifestFile, load_manifest
 from s1mm_assets.release.problems import Problems
-from s1mm_assets.release.records import RECORD, line_of
+from s1mm_assets.release.records import RECORD, json_line, line_of
 from s1mm_assets.release.streamable import DATA as STREAMABLE
 from s1mm_assets.release.streamable import DataFile, rows
-from s1mm_assets.release.verify import MAX_LISTED, check_remote
+from s1mm_assets.release.verify import MAX_LISTED, check_remote, parsed_manifest
 from s1mm_assets.resources.file_digests import xet_hash
 from s1mm_assets.resources.release_folder import LocalFolder
 from s1mm_assets_tests.release.shards import Figure, Pieces, example, make, tree
@@ -158,12 +159,17 @@ def edit_lines(release: Path, edit: Callable[[list[bytes]], list[bytes]], file: 
 def edit_images(release: Path, edit: Callable[[dict[str, bytes]], list[tuple[str, bytes]]]) -> None:
     with tarfile.open(release / IMAGES) as archive:
         images = {entry.name: archive.extractfile(entry).read() for entry in archive}  # type: ignore[union-attr]
-    with (release / IMAGES).open("wb") as stream:
-        piece = ImagePiece(stream)
-        for name, image in edit(images):
-            piece.add(name, image)
-        piece.close()
-        stream.write(END)
+    (release / IMAGES).write_bytes(archive_of(edit(images)))
+
+
+def archive_of(images: list[tuple[str, bytes]]) -> bytes:
+    stream = io.BytesIO()
+    piece = ImagePiece(stream)
+    for name, image in images:
+        piece.add(name, image)
+    piece.close()
+    start, end = blocks(len(stream.getvalue()))
+    return HEADER + stream.getvalue()[start:end] + tail_of([piece.unpacked])
 
 
 def edit_data(release: Path, edit: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> None:
@@ -178,12 +184,32 @@ def edit_data(release: Path, edit: Callable[[list[dict[str, Any]]], list[dict[st
 
 def rename_image(release: Path) -> None:
     table = pq.read_table(release / DATA).to_pylist()
-    table[0]["image"]["path"] = "other.png"
+    table[0]["image"]["path"] = "other/f1_p1.png"
     pq.write_table(pa.Table.from_pylist(table, schema=STREAMABLE), release / DATA)
 
 
 def changed(line: bytes, **values: Any) -> bytes:
-    return json.dumps({**json.loads(line), **values}).encode() + b"\n"
+    return json_line({**json.loads(line), **values})
+
+
+def halves(content: bytes) -> tuple[bytes, bytes]:
+    """The first two blocks, and the rest."""
+    return content[:1024], content[1024:]
+
+
+def doubled(line: bytes) -> bytes:
+    """A line that also says something else, which is read over."""
+    return line.replace(b'"caption": ', b'"caption": "Secret.", "caption": ', 1)
+
+
+def claim_length(release: Path, n_bytes: int) -> None:
+    """Let the first record and its data row say another length of the image."""
+    edit_first(RECORDS, image_size_bytes=n_bytes)(release)
+    edit_data(release, lambda rows: [{**rows[0], "image_size_bytes": n_bytes}, *rows[1:]])
+
+
+def half_a_character(line: bytes) -> bytes:
+    return json.dumps({**json.loads(line), "figure_id": "\ud800"}).encode() + b"\n"
 
 
 def put_link(release: Path) -> None:
@@ -204,9 +230,7 @@ SEALED: dict[str, tuple[Damage, set[tuple[str, str]]]] = {
         },
     ),
     "a line with half a character": (
-        lambda release: edit_lines(
-            release, lambda lines: [changed(lines[0], figure_id="\ud800"), *lines[1:]]
-        ),
+        lambda release: edit_lines(release, lambda lines: [half_a_character(lines[0]), *lines[1:]]),
         {
             ("record", RECORDS),
             ("image_orphan", IMAGES),
@@ -260,7 +284,7 @@ SEALED: dict[str, tuple[Damage, set[tuple[str, str]]]] = {
     ),
     "a path that is not in the archive": (
         lambda release: edit_lines(
-            release, lambda lines: [changed(lines[0], image_path="images/x.png"), *lines[1:]]
+            release, lambda lines: [changed(lines[0], image_path="images/f1_p1.png"), *lines[1:]]
         ),
         {("image_missing", RECORDS), ("image_orphan", IMAGES), ("data_changed", DATA)},
     ),
@@ -269,7 +293,7 @@ SEALED: dict[str, tuple[Damage, set[tuple[str, str]]]] = {
         {("rows", IMAGES), ("image_missing", RECORDS)},
     ),
     "an image too many": (
-        lambda release: edit_images(release, lambda images: [*images.items(), ("a/b.png", b"x")]),
+        lambda release: edit_images(release, lambda images: [*images.items(), ("a/f1_p1.png", b"x")]),
         {("rows", IMAGES), ("image_orphan", IMAGES)},
     ),
     "an image twice": (
@@ -290,7 +314,7 @@ SEALED: dict[str, tuple[Damage, set[tuple[str, str]]]] = {
     ),
     "an archive without an end": (
         lambda release: os.truncate(release / IMAGES, (release / IMAGES).stat().st_size - 20),
-        {("unreadable", IMAGES), ("rows", IMAGES), ("image_missing", RECORDS)},
+        {("unreadable", IMAGES)},
     ),
     "no archive at all": (
         lambda release: (release / IMAGES).write_bytes(b"PK\3\4"),
@@ -329,6 +353,38 @@ SEALED: dict[str, tuple[Damage, set[tuple[str, str]]]] = {
     "Parquet with other columns": (
         lambda release: pl.DataFrame({"a": [1]}).write_parquet(release / DATA),
         {("unreadable", DATA), ("rows", DATA), ("data_missing", RECORDS)},
+    ),
+    "a record whose keys stand twice": (
+        lambda release: edit_lines(release, lambda lines: [doubled(lines[0]), *lines[1:]]),
+        {
+            *(("record", RECORDS), ("image_orphan", IMAGES), ("data_orphan", DATA)),
+            ("attribution_changed", ATTRIBUTION),
+        },
+    ),
+    "a record with text in place of a number": (
+        lambda release: edit_lines(release, lambda lines: [changed(lines[0], grounding="x"), *lines[1:]]),
+        {
+            *(("record", RECORDS), ("image_orphan", IMAGES), ("data_orphan", DATA)),
+            ("attribution_changed", ATTRIBUTION),
+        },
+    ),
+    "a length that is not the image's": (
+        lambda release: claim_length(release, 7),
+        {("image_changed", IMAGES), ("data_changed", DATA)},
+    ),
+    "an archive of two members": (
+        lambda release: (release / IMAGES).write_bytes(
+            b"".join(map(gzip.compress, halves(gzip.decompress((release / IMAGES).read_bytes()))))
+        ),
+        {("unreadable", IMAGES), ("rows", IMAGES), ("image_missing", RECORDS)},
+    ),
+    "an archive behind an empty member": (
+        lambda release: (release / IMAGES).write_bytes(gzip.compress(b"") + (release / IMAGES).read_bytes()),
+        {("unreadable", IMAGES), ("rows", IMAGES), ("image_missing", RECORDS)},
+    ),
+    "an archive with a wrong checksum": (
+        lambda release: flip(release / IMAGES, -6),
+        {("unreadable", IMAGES), ("rows", IMAGES), ("image_missing", RECORDS)},
     ),
     "a flipped bit in an image of Parquet": (
         lambda release: flip(release / DATA, 60),
@@ -394,6 +450,21 @@ def recipe_of(release: Path) -> dict[str, Any]:
     return found
 
 
+def edit_recipe(**values: Any) -> Damage:
+    def damage(release: Path) -> None:
+        edit_first(RECIPES, recipe={**recipe_of(release)["recipe"], **values})(release)
+
+    return damage
+
+
+def claim_length_everywhere(release: Path) -> None:
+    claim_length(release, 7)
+    edit_samples(
+        release,
+        lambda files: [files[0], (files[1][0], changed(files[1][1], image_size_bytes=7)), *files[2:]],
+    )
+
+
 def leak_image(release: Path) -> None:
     edit_images(release, lambda images: [*images.items(), (recipe_of(release)["image_path"], b"x")])
 
@@ -432,6 +503,39 @@ RICH: dict[str, tuple[Damage, set[tuple[str, str]]]] = {
     "the paper's own words as a recaption": (
         edit_first(RECIPES, recaption="A."),
         {("text_given_away", RECIPES)},
+    ),
+    "a caption behind another": (
+        lambda release: edit_lines(release, lambda lines: [doubled(lines[0]), *lines[1:]], RECIPES),
+        {("recipe", RECIPES)},
+    ),
+    "a caption in the recipe": (edit_recipe(caption="Secret."), {("recipe", RECIPES)}),
+    "a caption in place of a box": (edit_recipe(bbox=["Secret."]), {("recipe", RECIPES)}),
+    "a caption in place of a digest": (edit_recipe(caption_sha256="Secret."), {("recipe", RECIPES)}),
+    "a caption in place of a page": (edit_recipe(page="Secret."), {("recipe", RECIPES)}),
+    "a long text in the recipe": (edit_recipe(image_member="x" * 5000), {("recipe", RECIPES)}),
+    "a caption in place of a number": (edit_first(RECIPES, grounding="Secret."), {("recipe", RECIPES)}),
+    "captions among labels": (edit_first(RECIPES, labels=[{"caption": "Secret."}]), {("recipe", RECIPES)}),
+    "labels": (edit_first(RECIPES, labels=["fig:1"]), set()),
+    "a recaption of nobody": (
+        edit_first(RECIPES, recaption="A.", engine=None),
+        {("text_given_away", RECIPES)},
+    ),
+    "a recaption of nobody in particular": (
+        edit_first(RECIPES, recaption="A.", engine=" Context"),
+        {("text_given_away", RECIPES)},
+    ),
+    "a recaption of a model": (edit_first(RECIPES, recaption="A.", engine="vllm"), set()),
+    "a recipe for another place": (
+        edit_first(RECIPES, image_path="../../evil.png"),
+        {("recipe", RECIPES)},
+    ),
+    "a figure without a licence, of a paper that has one": (
+        edit_first(RECORDS, licence=None),
+        {("data_changed", DATA), ("webdataset_changed", WEBDATASET)},
+    ),
+    "a sample's length that is not the image's": (
+        claim_length_everywhere,
+        {("image_changed", IMAGES), ("data_changed", DATA), ("webdataset_changed", WEBDATASET)},
     ),
     "a recipe that is none": (edit_first(RECIPES, recipe="x"), {("recipe", RECIPES)}),
     "a recipe twice": (
@@ -545,7 +649,24 @@ def edit_entry(release: Path, **values: Any) -> None:
 
 
 HOSTILE: dict[str, list[object]] = {
-    "path": ["../../etc/passwd", "/etc/passwd", "a//b", "./a", "", "a\\b", "a\0b", "\ud800", "x" * 2000],
+    "path": [
+        ".git/hooks/pre-commit",
+        ".cache/x",
+        "a/.git/config",
+        "a\u200c",
+        "a.",
+        "a ",
+        "MANIFEST.json",
+        "../../etc/passwd",
+        "/etc/passwd",
+        "a//b",
+        "./a",
+        "",
+        "a\\b",
+        "a\0b",
+        "\ud800",
+        "x" * 2000,
+    ],
     "bytes": [-1],
     "rows": [-1],
     "sha256": ["", "A" * 64],
@@ -560,6 +681,206 @@ def test_a_manifest_is_not_trusted(release: Path, key: str, value: object) -> No
     edit_entry(release, **{key: value})
 
     assert found(release) == {("manifest", "manifest.json"), ("extra", first)}
+
+
+@pytest.mark.parametrize(
+    "twin", [RECORDS.upper(), "Arxiv/jsonl/2023.jsonl", "\u00e9/jsonl/2023.jsonl", "\u00df/jsonl/2023.jsonl"]
+)
+def test_no_two_files_are_one_elsewhere(release: Path, twin: str) -> None:
+    """Paths that differ in case, or in how letters are composed, name one file on other systems."""
+    manifest = load_manifest((release / "manifest.json").read_bytes())
+    first = {"\u00e9": "e\u0301", "\u00df": "ss"}.get(twin[0], "arxiv") + "/jsonl/2023.jsonl"
+    empty = ManifestFile(path=first, n_bytes=0, sha256="0" * 64, xet="0" * 64, n_rows=0)
+    files = {file.path: file for file in (*manifest.files, empty)}
+    files[twin] = replace(empty, path=twin)
+
+    made = parsed_manifest(replace(manifest, files=tuple(files.values())).render(), problems := Problems())
+
+    assert [(each.kind, "on some systems" in each.detail) for each in problems.listed()] == [
+        ("manifest", True)
+    ]
+    assert len({first, twin} & {file.path for file in made.files}) == 1
+
+
+def list_file(release: Path, path: str, content: bytes, n_rows: int | None = None) -> None:
+    """Put a file into a release, and into its manifest."""
+    written({path: content}, release)
+    manifest = load_manifest((release / "manifest.json").read_bytes())
+    file = ManifestFile(path=path, n_bytes=len(content), sha256="", xet="", n_rows=n_rows)
+    (release / "manifest.json").write_bytes(replace(manifest, files=(*manifest.files, file)).render())
+    reseal(release)
+
+
+STRAYS = (
+    *("arxiv/data/2023/stray.parquet", "arxiv/data/2023-00000.parquet", "arxiv/images_2023.tgz"),
+    *(
+        "arxiv/images_2023.tar.gz.partaaa",
+        "arxiv/notes.md",
+        "changes/0.jsonl",
+        "pictures/x.tar",
+        "all.tar.gz",
+    ),
+)
+
+
+@pytest.mark.parametrize("path", STRAYS)
+def test_a_file_that_nobody_reads_is_a_problem(release: Path, path: str) -> None:
+    """Even where the manifest lists it; also in a repository."""
+    list_file(release, path, b"x")
+    problems = Problems()
+    check_remote(stored(release), LocalFolder(release).open, problems)
+
+    assert found(release) == {("stray", path)}
+    assert ("stray", path) in {(each.kind, each.path) for each in problems.listed()}
+
+
+@pytest.mark.parametrize("path", ["LICENSE", "CITATION.cff", "pictures/clip_scores.png"])
+def test_texts_and_pictures_are_no_strays(release: Path, path: str) -> None:
+    """They say something about the release."""
+    list_file(release, path, b"x")
+
+    assert found(release) == set()
+
+
+@pytest.mark.parametrize("path", ["other/images.tar.gz", "other/images_2023.tar.gz", "local/images.tar.gz"])
+def test_an_archive_without_records_is_read(release: Path, path: str) -> None:
+    """Of a source that has nothing else, and of all years of one that has."""
+    list_file(release, path, archive_of([("a/f1_p1.png", b"x")]), n_rows=1)
+
+    assert ("image_orphan", path) in found(release)
+
+
+def test_rows_without_records_are_found(release: Path) -> None:
+    """Of a source that has nothing else."""
+    list_file(release, "other/data/2023/00000.parquet", (release / DATA).read_bytes(), n_rows=4)
+
+    assert found(release) == {("data_orphan", "other/data/2023/00000.parquet")}
+
+
+def test_a_year_that_is_gone_without_a_trace_is_missed(release: Path) -> None:
+    """Its files and what the manifest says of them; the history still counts its records."""
+    manifest = load_manifest((release / "manifest.json").read_bytes())
+    gone = {file.path for file in manifest.files if file.path.startswith("arxiv/") and "2003" in file.path}
+    for path in gone:
+        (release / path).unlink()
+    files = tuple(file for file in manifest.files if file.path not in gone)
+    (release / "manifest.json").write_bytes(replace(manifest, files=files).render())
+    problems = Problems()
+    check_remote(stored(release), LocalFolder(release).open, problems)
+
+    assert {path.split("/")[1] for path in gone} >= {"jsonl", "data", "attribution"}
+    assert found(release) == {("rows", "manifest.json")}
+    assert {(each.kind, each.path) for each in problems.listed()} == {("rows", "manifest.json")}
+
+
+@pytest.mark.parametrize("path", [RECORDS, IMAGES, DATA])
+def test_a_manifest_says_how_many_rows_there_are(release: Path, path: str) -> None:
+    """Null is no number of them."""
+    manifest = load_manifest((release / "manifest.json").read_bytes())
+    files = [replace(file, n_rows=None) if file.path == path else file for file in manifest.files]
+    (release / "manifest.json").write_bytes(replace(manifest, files=tuple(files)).render())
+
+    assert found(release) == {("rows", path), *({("rows", "manifest.json")} if path == RECORDS else set())}
+
+
+EVIL = (
+    "../../evil.png",
+    "/etc/evil.png",
+    "a/../f1_p1.png",
+    "a/f1_p1.svg",
+    "a/b/f1_p1.png",
+    "\u00e4/f1_p1.png",
+)
+
+
+@pytest.mark.parametrize("path", [*EVIL, "a/f1_p1.png\n", "a/f0_p1.png", "f1_p1.png", "con./f1_p1.png"])
+def test_images_have_the_names_that_the_release_gives(release: Path, path: str) -> None:
+    """In records, archive and Parquet: none that leads elsewhere where it is unpacked."""
+    edit_first(RECORDS, image_path=path)(release)
+    edit_images(release, lambda images: [(path, image) for image in images.values()][:1])
+    table = pq.read_table(release / DATA).to_pylist()
+    table[0]["image_path"] = table[0]["image"]["path"] = path
+    pq.write_table(pa.Table.from_pylist(table, schema=STREAMABLE), release / DATA)
+    reseal(release)
+
+    problems = found(release)
+    assert {("record", RECORDS), ("image_path", DATA)} <= problems
+    assert problems & {("image_path", IMAGES), ("unreadable", IMAGES)}  # tar has no room for some of them
+
+
+def state(release: Path, **values: Any) -> None:
+    """Let the manifest say more of the dataset."""
+    manifest = load_manifest((release / "manifest.json").read_bytes())
+    (release / "manifest.json").write_bytes(
+        replace(manifest, dataset={**manifest.dataset, **values}).render()
+    )
+
+
+POLICIES: dict[str, tuple[dict[str, Any], set[tuple[str, str]]]] = {
+    "all": ({"licence_policy": "all"}, set()),
+    "those of the release": ({"licence_policy": "redistributable"}, set()),
+    "those and others": ({"licence_policy": "redistributable", "redistributable": ["MIT", "CC-BY"]}, set()),
+    "others": (
+        {"licence_policy": "redistributable", "redistributable": ["CC0-1.0"]},
+        {("licence_not_allowed", RECORDS)},
+    ),
+    "none": ({"licence_policy": "metadata-only"}, {("licence_not_allowed", RECORDS)}),
+    "no policy that there is": ({"licence_policy": "some"}, {("manifest", "manifest.json")}),
+    "no list": (
+        {"licence_policy": "redistributable", "redistributable": "CC-BY"},
+        {("manifest", "manifest.json")},
+    ),
+    "no licences": (
+        {"licence_policy": "redistributable", "redistributable": [1]},
+        {("manifest", "manifest.json")},
+    ),
+}
+
+
+@pytest.mark.parametrize("what", POLICIES)
+def test_licences_are_held_against_the_policy(rich: Path, what: str) -> None:
+    """Of every record, as the manifest says that it was released."""
+    values, problems = POLICIES[what]
+    state(rich, **values)
+
+    assert found(rich) == problems
+
+
+def test_a_record_without_a_licence_is_not_redistributable(rich: Path) -> None:
+    """It is named with its figure."""
+    state(rich, licence_policy="redistributable")
+    edit_first(RECORDS, licence=None)(rich)
+
+    (problem,) = (each for each in verify(LocalFolder(rich)) if each.kind == "licence_not_allowed")
+
+    assert problem.detail == "arxiv:2301.01234#1.1 is under no known licence"
+
+
+def test_equal_rows_do_not_multiply(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many records of one figure, and as many rows of it, are not joined each with each."""
+    n = 50
+    edit_lines(release, lambda lines: [lines[0]] * n)
+    edit_lines(release, lambda lines: [lines[0]] * n, ATTRIBUTION)
+    edit_images(release, lambda images: list(images.items())[:1] * n)
+    edit_data(release, lambda rows: [rows[0]] * n)
+    reseal(release)
+    heights: list[int] = []
+    join = pl.DataFrame.join
+
+    def measured(left: pl.DataFrame, *arguments: Any, **options: Any) -> pl.DataFrame:
+        joined = join(left, *arguments, **options)
+        heights.append(len(joined))
+        return joined
+
+    monkeypatch.setattr(pl.DataFrame, "join", measured)
+
+    assert {("duplicate_figure_id", RECORDS), ("data_twice", RECORDS)} <= found(release)
+    assert max(heights) < 2 * n
+
+
+def test_recipes_have_the_keys_that_the_stage_writes(rich: Path) -> None:
+    """In their order."""
+    assert list(recipe_of(rich)["recipe"]) == list(contents.RECIPE)
 
 
 @pytest.mark.parametrize("content", [b'{"format": 2, "files": [{"bytes": 1e999}]}', b"[" * 100_000])
