@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 from isal import igzip
 
-from s1mm_assets.release.image_archives import END, ImagePiece
+from s1mm_assets.release.image_archives import FOOTER, LAST_BLOCK, ImagePiece, tail_of
 from s1mm_assets.release.manifest import Edition, Manifest, ManifestFile, sha256_of
 from s1mm_assets.release.records import RECORD, image_path, line_of
 from s1mm_assets.release.streamable import DataFile
@@ -72,7 +72,7 @@ def make_year(release: Path, year: int, n_images: int) -> dict[str, int]:
     """Write one year of records, images, Parquet and attributions; return path → rows."""
     rng = np.random.default_rng(year)
     folder = release / "arxiv"
-    for name in ("jsonl", "data", "attribution"):
+    for name in ("jsonl", f"data/{year}", "attribution"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     per_file = max(1, SHARD_BYTES // IMAGE_BYTES)
     rows = {f"arxiv/jsonl/{year}.jsonl": n_images, f"arxiv/images_{year}.tar.gz": n_images}
@@ -96,7 +96,8 @@ def make_year(release: Path, year: int, n_images: int) -> dict[str, int]:
                     papers[str(record["paper_id"])] = papers.get(str(record["paper_id"]), 0) + 1
                 data.close()
         images.close()
-        archive.write(END)
+        archive.seek(-len(LAST_BLOCK) - FOOTER.size, 1)  # as a publication joins pieces: one gzip member
+        archive.write(tail_of([images.unpacked]))
     path = f"arxiv/attribution/{year}.jsonl"
     named = [{"paper_id": paper_id, "licence": None, "n_figures": n} for paper_id, n in papers.items()]
     (release / path).write_text("".join(json.dumps(each) + "\n" for each in named))
