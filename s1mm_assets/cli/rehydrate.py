@@ -8,6 +8,7 @@ import polars as pl
 from s1mm_assets.cli.terminal import UsageError, bars, err, out, table
 from s1mm_assets.definitions import LAYOUT, RENDERERS, SETTINGS, SOURCES, WORKERS
 from s1mm_assets.extraction import PaperReader
+from s1mm_assets.release import PublicationError
 from s1mm_assets.resources.rehydration import REBUILT, RehydrationError, rehydrate
 from s1mm_assets.resources.release_folder import LocalFolder, ReleaseFolder
 
@@ -40,7 +41,7 @@ def rebuild(release: Path, papers: Path, target: Path, report: Path | None) -> b
                 reader=reader,
                 map_papers=workers.map,
             )
-    except RehydrationError as error:
+    except (RehydrationError, PublicationError) as error:
         raise UsageError(str(error)) from error
     rows = [{"outcome": outcome, "figures": n} for outcome, n in found.counts.most_common()]
     table(pl.DataFrame(rows), as_json=False, title=f"Rebuilt in {target}", totals=True)

@@ -20,7 +20,7 @@ COLUMN_DESCRIPTIONS = {
     "mentions": "The paragraphs of the paper that cite the figure.",
     "licence": "The paper's licence as an SPDX id; null where it is not known.",
     "licence_url": "The text of the licence; null where it is not known.",
-    "licence_read": "The day on which the licence was read from the source; null where it is not known.",
+    "licence_read": "The date of the source's record that gives the licence; null where it says none.",
     "image_sha256": "SHA-256 of the image file, hexadecimal.",
     "width_px": "The image's width in pixels.",
     "height_px": "The image's height in pixels.",

@@ -124,6 +124,11 @@ def recipe_line_of(record: Mapping[str, Any], recipe: Mapping[str, Any]) -> byte
     return json_line(row | {"recipe": dict(recipe)})
 
 
+def caption_sha256(caption: str) -> str:
+    """Return the digest by which a recipe knows its figure's caption, hex."""
+    return hashlib.sha256(caption.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def quotes(record: Mapping[str, Any]) -> bool:
     """Whether a recaption takes over `QUOTED_WORDS` words in a row, or all that it has, from what the authors wrote."""
     words = WORD.findall((record["recaption"] or "").lower())

@@ -20,7 +20,7 @@ from s1mm_assets.release.papers import (
     figure_licence,
 )
 from s1mm_assets.release.pieces import MEDIA, Pieces
-from s1mm_assets.release.records import image_path
+from s1mm_assets.release.records import caption_sha256, image_path
 from s1mm_assets.release.settings import ReleaseSettings
 from s1mm_assets.stages import ShardReader, ShardWriter, Stage
 from s1mm_assets.tables import Rejection, ReleaseFile, ReleaseRecord, frame_of
@@ -215,12 +215,11 @@ class Wanted:
 
 def recipe_of(figure: Mapping[str, Any], archive: Mapping[str, Any]) -> dict[str, Any]:
     """Return how a figure's image is made from the paper: which bytes, which member or page and box, by what."""
-    caption = figure["caption"].encode("utf-8", "surrogatepass")
     return {
         **{name: archive.get(name) for name in ("kind", "uri", "offset", "length")},
         "archive_sha256": archive.get("sha256"),
         **{name: figure[name] for name in RECIPE_COLUMNS},
-        "caption_sha256": hashlib.sha256(caption).hexdigest(),
+        "caption_sha256": caption_sha256(figure["caption"]),
     }
 
 

@@ -4,7 +4,6 @@ A paper is read again as figure_candidates reads it, and a figure counts as rebu
 to the byte. What comes out is a release of its own, which verifies and loads; it is not for passing on.
 """
 
-import hashlib
 import json
 import tempfile
 from collections import Counter
@@ -19,10 +18,11 @@ from s1mm_assets.archives.arxiv import parse_id
 from s1mm_assets.archives.local import papers_in, unique_ids
 from s1mm_assets.extraction import PaperJob, PaperRead, PaperReader
 from s1mm_assets.release import Piece, Publication, ReleaseSettings, publish
+from s1mm_assets.release.contents import parse
 from s1mm_assets.release.layout import RECIPES, pieces_of
 from s1mm_assets.release.papers import link_of
 from s1mm_assets.release.pieces import Pieces
-from s1mm_assets.release.records import RECORD
+from s1mm_assets.release.records import RECORD, caption_sha256
 from s1mm_assets.release.settings import ALL
 from s1mm_assets.resources.file_digests import digesting
 from s1mm_assets.resources.release_folder import LocalFolder, ReleaseFolder
@@ -134,7 +134,7 @@ class Recipes:
         at = 0
         with self._open() as stream:
             while line := stream.readline(MAX_LINE_BYTES):
-                self._places.setdefault(json.loads(line)["paper_id"], []).append(at)
+                self._places.setdefault(paper_in(line, path), []).append(at)
                 at += len(line)
 
     def __iter__(self) -> Iterator[str]:
@@ -151,6 +151,21 @@ class Recipes:
             for at in self._places[paper_id]:
                 stream.seek(at)
                 yield json.loads(stream.readline(MAX_LINE_BYTES))
+
+
+def paper_in(line: bytes, path: str) -> str:
+    """Return the paper of a recipe.
+
+    Raises:
+        RehydrationError: The line is none.
+    """
+    recipe = parse(line)
+    needed = {*RECORD.names, "recipe"}
+    if recipe is None or needed - recipe.keys() or not isinstance(recipe["recipe"], dict):
+        raise RehydrationError(
+            f"{path} holds a line that is no recipe: verify the release, and download it again"
+        )
+    return str(recipe["paper_id"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +241,9 @@ def match_of(
         return None, NOT_READ, paper
     same = [figure for figure in paper.figures if figure.sha256 == recipe["image_sha256"]]
     named = [figure for figure in paper.figures if figure.figure_id == recipe["figure_id"]]
-    told = [figure for figure in same if sha256_of(figure.caption) == recipe["recipe"].get("caption_sha256")]
+    told = [
+        figure for figure in same if caption_sha256(figure.caption) == recipe["recipe"].get("caption_sha256")
+    ]
     if told:
         return next((figure for figure in told if figure in named), told[0]), None, None
     if same:
@@ -242,11 +259,6 @@ def match_of(
         or f"made by {named[0].renderer}, the recipe's by {recipe['recipe'].get('renderer')}"
     )
     return None, OTHER_IMAGE, rendered
-
-
-def sha256_of(caption: str) -> str:
-    """Return the digest of a caption, as recipes have it."""
-    return hashlib.sha256(caption.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def record_of(recipe: Mapping[str, Any], figure: FigureCandidate) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from unittest.mock import Mock
 import pytest
 
 from s1mm_assets.extraction import PaperRead, PaperReader
+from s1mm_assets.release.records import caption_sha256
 from s1mm_assets.resources.rehydration import (
     IMPORTED,
     NO_FIGURE,
@@ -19,7 +20,6 @@ from s1mm_assets.resources.rehydration import (
     RehydrationError,
     match_of,
     rehydrate,
-    sha256_of,
 )
 from s1mm_assets.resources.release_folder import LocalFolder, ReleaseFolder
 from s1mm_assets.tables import FigureCandidate
@@ -31,7 +31,7 @@ OTHER = candidate(Figure(number=3, caption="Mice."))
 
 def recipe(**columns: Any) -> dict[str, Any]:
     """The recipe of OURS."""
-    how = {"kind": "latex", "renderer": "pdfium", "caption_sha256": sha256_of("Rats.")}
+    how = {"kind": "latex", "renderer": "pdfium", "caption_sha256": caption_sha256("Rats.")}
     return {"figure_id": OURS.figure_id, "image_sha256": OURS.sha256, "recipe": how | columns}
 
 
@@ -92,6 +92,16 @@ def test_recipes_are_found_by_paper(tmp_path: Path) -> None:
         f"arxiv:2301.00002#{n}.1" for n in (1, 2)
     ]
     assert "2301.00003" not in recipes
+
+
+@pytest.mark.parametrize("line", [b"{\n", b"[]\n", b'{"paper_id": "1"}\n', b'{"recipe": "x"}\n'])
+def test_a_line_that_is_no_recipe_is_refused(tmp_path: Path, line: bytes) -> None:
+    """The error names the file."""
+    (tmp_path / "arxiv/recipes").mkdir(parents=True)
+    (tmp_path / "arxiv/recipes/2023.jsonl").write_bytes(line)
+
+    with pytest.raises(RehydrationError, match=r"arxiv/recipes/2023\.jsonl holds a line that is no recipe"):
+        Recipes(LocalFolder(tmp_path), "arxiv/recipes/2023.jsonl")
 
 
 def test_a_release_without_recipes_needs_none(tmp_path: Path) -> None:
