@@ -103,10 +103,10 @@ defs = dg.Definitions(
         "captioners": Captioners(settings=SETTINGS, servers=VLLM),
         "release_folder": RELEASE,
     },
-    jobs=[
+    jobs=[  # none may have the name of an asset
         dg.define_asset_job("to_quality_metrics", dg.AssetSelection.assets(*PIPELINE[:-1])),
-        dg.define_asset_job("duplicates", dg.AssetSelection.assets(DUPLICATES)),
-        dg.define_asset_job("hf_release", dg.AssetSelection.assets(hf_release)),
+        dg.define_asset_job("find_duplicates", dg.AssetSelection.assets(DUPLICATES)),
+        dg.define_asset_job("release_partition", dg.AssetSelection.assets(hf_release)),
         dg.define_asset_job("one_partition", dg.AssetSelection.assets(*PIPELINE, DUPLICATES)),
         dg.define_asset_job("publication", dg.AssetSelection.assets(hf_publication)),
         dg.define_asset_job("upload", dg.AssetSelection.assets(hub_repository)),

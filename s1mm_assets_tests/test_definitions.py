@@ -30,7 +30,14 @@ STAGES = [
     "hf_release",
 ]
 
-JOBS = ["one_partition", "to_quality_metrics", "duplicates", "hf_release", "publication", "upload"]
+JOBS = [
+    "one_partition",
+    "to_quality_metrics",
+    "find_duplicates",
+    "release_partition",
+    "publication",
+    "upload",
+]
 
 
 def test_the_graph_is_the_mission() -> None:
@@ -117,6 +124,13 @@ def test_check_names_say_what_is_true() -> None:
     }
 
 
+def test_dagster_loads_them_all() -> None:
+    """As the webserver and the daemon do: there jobs and assets share one space of names."""
+    loaded = definitions.defs.get_repository_def().get_all_jobs()
+
+    assert {*JOBS} < {job.name for job in loaded}
+
+
 def test_a_partition_can_be_made_whole_or_step_by_step() -> None:
     """One job has all of a partition; others end where the partitions meet, and go on from there."""
     jobs = {job.name: job for job in map(definitions.defs.resolve_job_def, JOBS)}
@@ -124,12 +138,12 @@ def test_a_partition_can_be_made_whole_or_step_by_step() -> None:
 
     assert made["one_partition"] == {*STAGES, "duplicates"}
     assert made["to_quality_metrics"] == set(STAGES[:-1])
-    assert made["duplicates"] == {"duplicates"}
-    assert made["hf_release"] == {"hf_release"}
+    assert made["find_duplicates"] == {"duplicates"}
+    assert made["release_partition"] == {"hf_release"}
     assert made["publication"] == {"hf_publication"}
     assert made["upload"] == {"hub_repository"}
     assert {name for name, job in jobs.items() if job.partitions_def is None} == {
-        *("duplicates", "publication", "upload")
+        *("find_duplicates", "publication", "upload")
     }
 
 
