@@ -29,8 +29,8 @@ check: $(VENV)/installed ## Lint, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-dev: $(VENV)/installed system $(DAGSTER_HOME)/dagster.yaml ## Open the graph in the Dagster UI at http://localhost:3000
-	$(BIN)/dagster dev --host 127.0.0.1 --port 3000
+dev: $(VENV)/installed system $(DAGSTER_HOME)/dagster.yaml ## Open the graph in the Dagster UI at http://localhost:3000, among imitations of the publishers
+	$(BIN)/python -m s1mm_assets_tests.imitations.playground $(BIN)/dagster dev --host 127.0.0.1 --port 3000
 
 bench: export PYTHONPATH := $(CURDIR):$(CURDIR)/s1mm_assets_tests/torchvision_shim
 bench: $(VENV)/models system ## Run every benchmark; one line of JSON each

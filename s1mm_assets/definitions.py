@@ -5,12 +5,14 @@ import shlex
 
 import dagster as dg
 
+from s1mm_assets import automation
 from s1mm_assets.assets.duplicates import duplicates
 from s1mm_assets.assets.figure_candidates import figure_candidates
 from s1mm_assets.assets.filtered_figures import filtered_figures
 from s1mm_assets.assets.hf_publication import hf_publication
 from s1mm_assets.assets.hf_release import hf_release
 from s1mm_assets.assets.hub_repository import hub_repository
+from s1mm_assets.assets.landed_papers import landed_papers
 from s1mm_assets.assets.quality_metrics import quality_metrics
 from s1mm_assets.assets.raw_archives import raw_archives
 from s1mm_assets.assets.recaptions import recaptions
@@ -26,6 +28,7 @@ from s1mm_assets.resources.captioners.registry import Captioners, VllmServers, s
 from s1mm_assets.resources.clip_encoder import ClipEncoders
 from s1mm_assets.resources.layout_detector import LayoutDetectors
 from s1mm_assets.resources.masked_language_model import MaskedLanguageModels
+from s1mm_assets.resources.publishers.registry import Publishers
 from s1mm_assets.resources.release_bucket import release_place
 from s1mm_assets.resources.renderers import Renderers
 from s1mm_assets.resources.settings import Settings, SettingsError
@@ -55,6 +58,7 @@ def words_from(variable: str, *, default: str) -> list[str]:
 SETTINGS = Settings(path=os.environ.get("S1MM_SETTINGS", ""))
 STORE = ShardStore(uri=os.environ.get("S1MM_STORE", "var/store"))
 SOURCES = Sources(root=os.environ.get("S1MM_SOURCES", "var/sources"))
+PUBLISHERS = Publishers(mirror=os.environ.get("S1MM_PUBLISHERS", ""))
 RELEASE = release_place(os.environ.get("S1MM_RELEASE", "var/release"))
 WORKERS = WorkerPool(n_workers=number_from("S1MM_WORKERS", default=0))
 RENDERERS = Renderers()
@@ -73,6 +77,7 @@ VLLM = VllmServers(
     command=words_from("S1MM_VLLM", default="vllm serve"),
 )
 
+LANDING = landed_papers
 DUPLICATES = duplicates
 PUBLICATION = hf_publication
 PIPELINE = [raw_archives, figure_candidates, filtered_figures, recaptions, quality_metrics, hf_release]
@@ -88,13 +93,14 @@ CHECKS = [
 ]
 
 defs = dg.Definitions(
-    assets=[*PIPELINE, DUPLICATES, PUBLICATION, hub_repository],
+    assets=[LANDING, *PIPELINE, DUPLICATES, PUBLICATION, hub_repository],
     asset_checks=CHECKS,
     resources={
         "settings": SETTINGS,
         "store": STORE,
         "shards": ShardSetIOManager(store=STORE),
         "sources": SOURCES,
+        "publishers": PUBLISHERS,
         "workers": WORKERS,
         "renderers": RENDERERS,
         "layout": LAYOUT,
@@ -103,11 +109,14 @@ defs = dg.Definitions(
         "captioners": Captioners(settings=SETTINGS, servers=VLLM),
         "release_folder": RELEASE,
     },
+    sensors=[automation.new_papers],
+    schedules=[automation.monthly_papers],
     jobs=[  # none may have the name of an asset
-        dg.define_asset_job("to_quality_metrics", dg.AssetSelection.assets(*PIPELINE[:-1])),
+        dg.define_asset_job(automation.JOB, dg.AssetSelection.assets(LANDING, raw_archives)),
+        dg.define_asset_job("to_quality_metrics", dg.AssetSelection.assets(LANDING, *PIPELINE[:-1])),
         dg.define_asset_job("find_duplicates", dg.AssetSelection.assets(DUPLICATES)),
         dg.define_asset_job("release_partition", dg.AssetSelection.assets(hf_release)),
-        dg.define_asset_job("one_partition", dg.AssetSelection.assets(*PIPELINE, DUPLICATES)),
+        dg.define_asset_job("one_partition", dg.AssetSelection.assets(LANDING, *PIPELINE, DUPLICATES)),
         dg.define_asset_job("publication", dg.AssetSelection.assets(hf_publication)),
         dg.define_asset_job("upload", dg.AssetSelection.assets(hub_repository)),
     ],

@@ -23,6 +23,8 @@ from s1mm_assets.recaptioning.settings import RecaptionSettings
 from s1mm_assets.recaptioning.stage import requests_of
 from s1mm_assets.reports import ASSETS, partition_keys
 from s1mm_assets.resources.captioners.answer_log import logged
+from s1mm_assets.resources.publishers.landing import Landing
+from s1mm_assets.resources.publishers.ledger import Ledger
 from s1mm_assets.resources.shard_store import ShardStore, StoredShard, describe, is_current
 from s1mm_assets.resources.shards import Commit, digest_of
 from s1mm_assets.resources.sources.arxiv import ArxivSource
@@ -76,7 +78,8 @@ class Machines:
 
     rate: Amount  # figures per second and GPU
     gpus: Amount
-    usd_per_gb: Amount  # of what leaves the source
+    usd_per_gb: Amount  # of what is read from the folder of sources
+    fetch_usd_per_gb: Amount  # of what is fetched from the publisher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,11 +103,12 @@ def planned_years(store: ShardStore, sources: Sources, source: str) -> list[int]
     """
     in_store = {year for name, year in map(source_and_year, partition_keys(store)) if name == source}
     listed = {chunk.year for chunk in _manifest(sources)} if source == "arxiv" else set()
+    listed |= set(_ledger(sources, source).years())
     return sorted({*sources.of(source).years(), *listed, *in_store})
 
 
 def listed_chunks(sources: Sources, source: str, year: int) -> list[ListedChunk]:
-    """Return what a source lists of one year; of arXiv also what has not been landed.
+    """Return what a source lists of one year; also what its publisher offers and has not been landed.
 
     Raises:
         SourceError: The source cannot be listed.
@@ -128,7 +132,17 @@ def listed_chunks(sources: Sources, source: str, year: int) -> list[ListedChunk]
         chunks.append(
             ListedChunk(name=chunk.name, n_papers=len(lengths), n_bytes=sum(lengths), is_there=True)
         )
+    ledger = _ledger(sources, source)
+    landed = {line.paper_id for line in ledger.record(year).landed.values()}
+    offered = ledger.listing(year).filter("is_offered").drop_nulls("paper_id")
+    for path, paper_id, size in offered.select("path", "paper_id", "size").iter_rows():
+        if paper_id not in landed:
+            chunks.append(ListedChunk(name=path, n_papers=1, n_bytes=size or 0, is_there=False))
     return chunks
+
+
+def _ledger(sources: Sources, source: str) -> Ledger:
+    return Ledger(Landing(sources.folder(source)))
 
 
 def _manifest(sources: Sources) -> list[ChunkFile]:
@@ -177,6 +191,7 @@ def plan(
         "rate": (machines.rate, "figures/s/GPU"),
         "GPUs": (machines.gpus, ""),
         "egress price": (machines.usd_per_gb, "USD/GB"),
+        "price of fetching": (machines.fetch_usd_per_gb, "USD/GB"),
     }
     assumed = [("all", name, amount.value, unit, amount.basis) for name, (amount, unit) in given.items()]
     return pl.DataFrame([*rows, *totals, *assumed], schema=PLAN, orient="row")
@@ -341,13 +356,14 @@ class _Partition:
         to_read = Amount(0, "reading a folder costs none")
         if is_remote:
             to_read = self._to_read()
-        n_bytes = to_land + (to_read.value or 0)
-        cost = Amount(n_bytes / GB * (machines.usd_per_gb.value or 0), machines.usd_per_gb.basis)
         landing = Amount(to_land, "counted: listed by the source, and not there")
+        whole = Amount(sum(chunk.n_bytes for chunk in self.chunks), "counted: listed by the source")
         return {
             "to fetch": (_scaled(landing, 1 / GB), "GB"),
+            "cost of fetching": (_cost(landing, machines.fetch_usd_per_gb), "USD"),
+            "papers when landed": (_scaled(whole, 1 / GB), "GB"),
             "to read from the bucket": (_scaled(to_read, 1 / GB), "GB"),
-            "egress cost": (cost, "USD"),
+            "egress cost": (_cost(to_read, machines.usd_per_gb), "USD"),
         }
 
     def _to_read(self) -> Amount:
@@ -362,6 +378,10 @@ class _Partition:
     def _shards(self, asset: str) -> set[str]:
         handle = self.store.pinned(asset, self.key)
         return {commit.shard for commit in handle.shards} if handle else set()
+
+
+def _cost(n_bytes: Amount, usd_per_gb: Amount) -> Amount:
+    return Amount((n_bytes.value or 0) / GB * (usd_per_gb.value or 0), usd_per_gb.basis)
 
 
 def _scaled(amount: Amount, factor: float) -> Amount:

@@ -4,8 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import polars as pl
 
-from s1mm_assets.partitions import source_and_year
+from s1mm_assets.partitions import SOURCES, partition_key, source_and_year
+from s1mm_assets.resources.publishers import METADATA_SHARD
+from s1mm_assets.resources.publishers.landing import Landing
+from s1mm_assets.resources.publishers.ledger import Ledger
 from s1mm_assets.resources.shard_store import ShardStore
+from s1mm_assets.resources.sources.registry import Sources
 from s1mm_assets.tables import ENVIRONMENT_CAUSED
 
 ASSETS = (
@@ -28,6 +32,17 @@ REJECTING: Tables = {  # asset → (table, what a row is called by)
 UNREAD: Tables = {"filtered_figures": (("texts", "figure_id"),)}
 """Images whose text could not be read: no rejections of figures, but to be read again on request."""
 
+DOORS = ("papers", "figures", "images", "kept", "recaptioned", "released")
+KEPT = (  # door, asset, table: rows without a rejection
+    ("kept", "filtered_figures", "decisions"),
+    ("recaptioned", "recaptions", "recaptions"),
+    ("released", "hf_release", "records"),
+)
+ACQUIRED = {
+    **dict.fromkeys(("listed", "landed", "landed_bytes", "refused"), pl.Int64),
+    "usd": pl.Float64,
+}
+
 FAILURE = pl.Schema(
     {
         "partition": pl.String,
@@ -46,31 +61,49 @@ def partition_keys(store: ShardStore) -> list[str]:
     return sorted(keys, key=source_and_year)
 
 
-def status(store: ShardStore) -> pl.DataFrame:
-    """Return one row per partition: rows at every door, null where an asset has not been materialized."""
+def status(store: ShardStore, sources: Sources | None = None) -> pl.DataFrame:
+    """Return one row per partition: files of its publisher, rows at every door; null where there is nothing yet."""
+    acquired = landings(sources) if sources else {}
     rows = []
-    for key in partition_keys(store):
+    for key in sorted({*partition_keys(store), *acquired}, key=source_and_year):
         handles = {asset: store.pinned(asset, key) for asset in ASSETS}
-        counts: dict[str, int | None] = dict.fromkeys(
-            ("papers", "figures", "images", "kept", "recaptioned", "released")
-        )
+        counts: dict[str, int | None] = dict.fromkeys(DOORS)
         if raw := handles["raw_archives"]:
             counts["papers"] = raw.n_rows("archives")
         if candidates := handles["figure_candidates"]:
             counts["figures"] = candidates.n_rows("figures")
             counts["images"] = int(store.read(candidates, "papers", ["n_images"])["n_images"].sum())
-        if decisions := handles["filtered_figures"]:
-            counts["kept"] = store.read(decisions, "decisions", ["rejection"])["rejection"].null_count()
-        if recaptions := handles["recaptions"]:
-            counts["recaptioned"] = store.read(recaptions, "recaptions", ["rejection"])[
-                "rejection"
-            ].null_count()
-        if released := handles["hf_release"]:
-            counts["released"] = store.read(released, "records", ["rejection"])["rejection"].null_count()
+        for name, asset, table in KEPT:
+            if handle := handles[asset]:
+                counts[name] = store.read(handle, table, ["rejection"])["rejection"].null_count()
         n_bytes = sum(handle.n_bytes() for handle in handles.values() if handle)
-        rows.append({"partition": key, **counts, "bytes": n_bytes})
-    columns = ("papers", "figures", "images", "kept", "recaptioned", "released", "bytes")
-    return pl.DataFrame(rows, schema={"partition": pl.String, **dict.fromkeys(columns, pl.Int64)})
+        rows.append({"partition": key, **acquired.get(key, {}), **counts, "bytes": n_bytes})
+    shape = {
+        "partition": pl.String,
+        **(ACQUIRED if acquired else {}),
+        **dict.fromkeys(DOORS, pl.Int64),
+        "bytes": pl.Int64,
+    }
+    return pl.DataFrame(rows, schema=shape)
+
+
+def landings(sources: Sources) -> dict[str, dict[str, int | float]]:
+    """Return what was acquired by partition: files listed, landed and refused, their bytes, and the cost so far."""
+    found = {}
+    for source in SOURCES:
+        ledger = Ledger(Landing(sources.folder(source)))
+        for year in ledger.years():
+            record = ledger.record(year)
+            offered = ledger.listing(year).filter(pl.col("is_offered") & (pl.col("shard") != METADATA_SHARD))
+            landed = [line for line in record.landed.values() if line.shard != METADATA_SHARD]
+            found[partition_key(source, year)] = {
+                "listed": offered.height,
+                "landed": len(landed),
+                "landed_bytes": sum(line.size or 0 for line in landed),
+                "refused": len(record.refused),
+                "usd": round(record.spent.usd, 6),
+            }
+    return found
 
 
 def failures(

@@ -404,6 +404,7 @@ def frame_of(row: type, rows: list[Any]) -> pl.DataFrame:
 
 
 TABLES: dict[str, dict[str, type]] = {
+    "archive_inspections": {"archives": Archive},  # made on the way to raw_archives
     "raw_archives": {"archives": Archive, "metadata": Metadata},
     "figure_candidates": {"papers": Paper, "figures": FigureCandidate},
     "figure_measures": {"measures": Measure},  # made on the way to filtered_figures

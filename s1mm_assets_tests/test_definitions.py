@@ -30,7 +30,9 @@ STAGES = [
     "hf_release",
 ]
 
+LANDING = "landed_papers"
 JOBS = [
+    "land",
     "one_partition",
     "to_quality_metrics",
     "find_duplicates",
@@ -41,12 +43,13 @@ JOBS = [
 
 
 def test_the_graph_is_the_mission() -> None:
-    """Six partitioned assets in a row, duplicates before the last; then publication and, without checks, upload."""
+    """Landing, six partitioned assets in a row, duplicates before the last; publication and, without checks, upload."""
     graph = definitions.defs.resolve_asset_graph()
 
     joined = {"duplicates", "hf_publication"}
-    assert {key.path[-1] for key in graph.get_all_asset_keys()} == {*STAGES, *joined, "hub_repository"}
-    for before, after in itertools.pairwise(STAGES):
+    unchecked = {LANDING, "hub_repository"}
+    assert {key.path[-1] for key in graph.get_all_asset_keys()} == {*STAGES, *joined, *unchecked}
+    for before, after in itertools.pairwise([LANDING, *STAGES]):
         assert dg.AssetKey(before) in graph.get(dg.AssetKey(after)).parent_keys
     assert {key.path[-1] for key in graph.get(dg.AssetKey("duplicates")).parent_keys} == {"filtered_figures"}
     assert dg.AssetKey("duplicates") in graph.get(dg.AssetKey("hf_release")).parent_keys
@@ -136,8 +139,9 @@ def test_a_partition_can_be_made_whole_or_step_by_step() -> None:
     jobs = {job.name: job for job in map(definitions.defs.resolve_job_def, JOBS)}
     made = {name: {key.path[-1] for key in job.asset_layer.selected_asset_keys} for name, job in jobs.items()}
 
-    assert made["one_partition"] == {*STAGES, "duplicates"}
-    assert made["to_quality_metrics"] == set(STAGES[:-1])
+    assert made["land"] == {LANDING, STAGES[0]}
+    assert made["one_partition"] == {LANDING, *STAGES, "duplicates"}
+    assert made["to_quality_metrics"] == {LANDING, *STAGES[:-1]}
     assert made["find_duplicates"] == {"duplicates"}
     assert made["release_partition"] == {"hf_release"}
     assert made["publication"] == {"hf_publication"}

@@ -26,7 +26,12 @@ PAPERS_PER_SHARD = 2
 N_PAPERS = PAPERS_PER_SHARD * len(SHARDS)
 N_FIGURES = N_PAPERS * figures.FIGURES_PER_PAPER
 CHUNK_BYTES = 5_000
-MACHINES = Machines(rate=Amount(20, "assumed"), gpus=Amount(8, "given"), usd_per_gb=Amount(0.09, "assumed"))
+MACHINES = Machines(
+    rate=Amount(20, "assumed"),
+    gpus=Amount(8, "given"),
+    usd_per_gb=Amount(0.09, "assumed"),
+    fetch_usd_per_gb=Amount(0.09, "given"),
+)
 Plan = dict[str, Any]
 
 
@@ -150,7 +155,9 @@ def test_other_years_of_the_store_tell_what_a_listed_one_will_give(
     assert found["images when done"][0] == pytest.approx(300 * 20_000 / 1e9)
     assert f"estimated on {N_FIGURES} figures of arxiv|2019" in found["prompt tokens"][1]
     assert found["to fetch"][0] == pytest.approx(2 * CHUNK_BYTES / 1e9)
-    assert found["egress cost"] == (pytest.approx(2 * CHUNK_BYTES / 1e9 * 0.09), "assumed")
+    assert found["cost of fetching"] == (pytest.approx(2 * CHUNK_BYTES / 1e9 * 0.09), "given")
+    assert found["papers when landed"][0] == pytest.approx(2 * CHUNK_BYTES / 1e9)
+    assert found["egress cost"][0] == 0
 
 
 def test_an_empty_store_plans_by_the_paper(tmp_path: Path, sources: Sources) -> None:

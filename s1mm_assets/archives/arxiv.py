@@ -124,7 +124,7 @@ class ChunkFile:
     filename: str  # "src/arXiv_src_2301_001.tar"
     yymm: str
     seq_num: int
-    size: int  # bytes
+    size: int  # bytes of its papers; the tar around them takes about a hundredth more
     md5sum: str  # of the tar
     content_md5sum: str  # of the members' bytes, one after the other
     first_item: str  # "2301.00001", "astro-ph0001001"

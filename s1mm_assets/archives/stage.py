@@ -1,4 +1,8 @@
-"""raw_archives: one row for each paper as delivered, one for what is known of it."""
+"""raw_archives: one row for each paper as delivered, one for what is known of it.
+
+Papers are inspected in a table of their own, archive_inspections, which depends on their bytes alone: news of a paper's
+licence or title make its metadata again, and read no archive.
+"""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -10,9 +14,9 @@ from s1mm_assets.archives.arxiv import bare_metadata
 from s1mm_assets.archives.bundle import Inspection, Kind, inspect
 from s1mm_assets.archives.limits import MIB, Limits
 from s1mm_assets.stages import Failed, MapItems, ShardReader, ShardWriter, SourceUnavailable, Stage, Unread
-from s1mm_assets.tables import ENVIRONMENT_CAUSED, Archive, Metadata, Rejection, frame_of
+from s1mm_assets.tables import ENVIRONMENT_CAUSED, Archive, Metadata, Rejection, columns_of, frame_of
 
-VERSION = "3"
+VERSION = "4"
 """Raised when the same delivery would be recorded otherwise than before."""
 
 HASHED_BYTES = 64 * MIB  # read at a time of a delivery that is too large to be opened
@@ -32,25 +36,28 @@ class Delivery:
     length: int  # bytes
 
 
-def stage(
+INSPECTIONS = "archive_inspections"
+METADATA = "metadata"  # the key of `inputs` that speaks of metadata; all others speak of bytes
+Inputs = Callable[[str], Mapping[str, str]]
+
+
+def inspection_stage(
     *,
     source: str,
     year: int,
     deliveries: Callable[[str], Iterable[Delivery]],
-    metadata: Callable[[Sequence[str]], Mapping[str, Metadata]],
-    inputs: Callable[[str], Mapping[str, str]],
+    inputs: Inputs,
     read: ReadRange,
     map_items: MapItems,
     limits: Limits = Limits(),  # noqa: B008 - frozen
 ) -> Stage:
-    """Return how the shards of raw_archives are made.
+    """Return how the papers of a shard are inspected: kind, digest, or what is wrong.
 
     Args:
         source: "arxiv", "local" …
         year: The year in which these papers were first posted.
         deliveries: Shard → the papers that landed in it, each paper_id once.
-        metadata: Paper ids → what the source knows of them; may lack some.
-        inputs: Shard → digests of what it is made from.
+        inputs: Shard → digests of what it is made from; what stands under "metadata" does not count here.
         read: Reads a delivery; picklable.
         map_items: Inspects papers apart from this process.
         limits: What a paper may be, packed and unpacked.
@@ -58,20 +65,49 @@ def stage(
 
     def make(reader: ShardReader, writer: ShardWriter) -> None:
         landed = list(deliveries(reader.shard))
-        known = metadata([each.paper_id for each in landed])
         found = map_items(InspectDelivery(read, limits), landed, what="archives", total=len(landed))
         for group in _groups(zip(landed, found, strict=True)):
             archives = [_archive(source, year, each, answer, read) for each, answer in group]
             writer.write("archives", frame_of(Archive, archives))
-            writer.write("metadata", frame_of(Metadata, [_metadata(row, known) for row in archives]))
+
+    return Stage(
+        asset=INSPECTIONS,
+        version=VERSION,
+        tables={"archives": Archive},
+        make=make,
+        settings=asdict(limits),
+        shard_inputs=lambda shard: {k: v for k, v in inputs(shard).items() if k != METADATA},
+    )
+
+
+def stage(
+    *,
+    metadata: Callable[[Sequence[str]], Mapping[str, Metadata]],
+    inputs: Inputs,
+) -> Stage:
+    """Return how the shards of raw_archives are made from papers that were inspected.
+
+    Args:
+        metadata: Paper ids → what the source knows of them; may lack some.
+        inputs: Shard → digests; what stands under "metadata" counts here, the bytes' through the inspections.
+    """
+
+    def make(reader: ShardReader, writer: ShardWriter) -> None:
+        for group in reader.scan(INSPECTIONS, "archives"):
+            for archives in group.iter_slices(ROWS_PER_WRITE):
+                known = metadata(archives["paper_id"].to_list())
+                rows = archives.select("paper_id", "rejection").iter_rows()
+                records = [_metadata(paper_id, rejection, known) for paper_id, rejection in rows]
+                writer.write("archives", archives)
+                writer.write("metadata", frame_of(Metadata, records))
 
     return Stage(
         asset="raw_archives",
         version=VERSION,
         tables={"archives": Archive, "metadata": Metadata},
         make=make,
-        settings=asdict(limits),
-        shard_inputs=inputs,
+        reads={INSPECTIONS: {"archives": tuple(columns_of(Archive))}},
+        shard_inputs=lambda shard: {k: v for k, v in inputs(shard).items() if k == METADATA},
     )
 
 
@@ -138,9 +174,9 @@ def _archive(
     )
 
 
-def _metadata(archive: Archive, known: Mapping[str, Metadata]) -> Metadata:
-    row = known.get(archive.paper_id) or bare_metadata(archive.paper_id)
-    return replace(row, is_withdrawn=row.is_withdrawn or archive.rejection == Rejection.WITHDRAWN)
+def _metadata(paper_id: str, rejection: str | None, known: Mapping[str, Metadata]) -> Metadata:
+    row = known.get(paper_id) or bare_metadata(paper_id)
+    return replace(row, is_withdrawn=row.is_withdrawn or rejection == Rejection.WITHDRAWN)
 
 
 def _groups(

@@ -1,4 +1,4 @@
-"""∅ -> raw_archives: papers as delivered, verified, with checksums."""
+"""landed_papers -> raw_archives: papers as delivered, verified, with checksums."""
 
 import dagster as dg
 
@@ -13,6 +13,7 @@ from s1mm_assets.resources.worker_pool import WorkerPool
 
 @dg.asset(
     partitions_def=SOURCE_BY_YEAR,
+    deps=["landed_papers"],
     code_version=archives.VERSION,
     io_manager_key="shards",
     group_name="pipeline",
@@ -30,18 +31,23 @@ def raw_archives(
     source, year = source_and_year(context.partition_key)
     client = sources.of(source)
     chunks = {chunk.name: chunk for chunk in client.chunks(year)}
-    stage = archives.stage(
+    if not settings.checks.allow_vanished_chunks:
+        sources.refuse_vanished(store.pinned("raw_archives", context.partition_key), chunks)
+    inspect = archives.inspection_stage(
         source=source,
         year=year,
         deliveries=lambda shard: client.deliveries(shard, year),
-        metadata=lambda paper_ids: client.metadata(year, paper_ids),
         inputs=lambda shard: chunks[shard].inputs,
         read=sources.bundles(source).read,
         map_items=workers.map,
     )
-    if not settings.checks.allow_vanished_chunks:
-        sources.refuse_vanished(store.pinned("raw_archives", context.partition_key), chunks)
-    landed = store.derive(stage, context.partition_key, shards=list(chunks), report=context.log.info)
+    partition, report = context.partition_key, context.log.info
+    inspected = store.derive(inspect, partition, shards=list(chunks), report=report)
+    stage = archives.stage(
+        metadata=lambda paper_ids: client.metadata(year, paper_ids),
+        inputs=lambda shard: chunks[shard].inputs,
+    )
+    landed = store.derive(stage, partition, inputs=[inspected], report=report)
     context.add_output_metadata(
         archives.summary(store.read(landed, "archives", ["kind", "rejection", "length"]))
     )

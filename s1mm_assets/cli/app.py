@@ -75,6 +75,55 @@ def build(
 
 @app.command()
 @plain_errors
+def acquire(
+    partition: Annotated[
+        list[str],
+        typer.Option("--partition", "-p", help="Of this partition, e.g. 'arxiv|2019'; may be repeated."),
+    ],
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List, and say what would be fetched and what it costs.")
+    ] = False,
+    max_usd: Annotated[
+        float | None,
+        typer.Option(
+            help="What a partition may cost now; else [acquisition] max_usd.", min=0, show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Fetch what publishers offer of a year into S1MM_SOURCES.
+
+    [acquisition] in the settings names the publishers that may be asked (arxiv, biorxiv, medrxiv, chemrxiv,
+    nature_communications) and a contact. Files that are there are not fetched again, broken ones go on where they
+    broke off. The buckets of arXiv, bioRxiv and medRxiv are paid for by whoever downloads: AWS credentials come from
+    the environment, and nothing is begun that costs more than it may. Listing costs requests, also with --dry-run.
+    `s1mm build -p` does the same before it builds.
+    """
+    from s1mm_assets.cli.acquire import land
+
+    known_partitions(partition)
+    raise typer.Exit(land(partition, is_dry_run=dry_run, max_usd=max_usd))
+
+
+@app.command()
+@plain_errors
+def fetch(
+    arxiv_id: Annotated[
+        str, typer.Argument(help="Of any era, e.g. 2301.01234, 2301.01234v2, hep-ph/0001001.")
+    ],
+    folder: Annotated[Path, typer.Option("--out", help="The folder it goes to.")] = Path(),
+) -> None:
+    """Fetch the source of one paper from arXiv, to try `s1mm extract` on it.
+
+    For many papers, acquire arXiv's chunks instead: arXiv asks for no more than one such request in three seconds.
+    """
+    from s1mm_assets.cli.acquire import fetch_paper
+
+    fetch_paper(arxiv_id, folder)
+
+
+@app.command()
+@plain_errors
 def extract(
     paths: Annotated[
         list[Path], typer.Argument(help="Bundles, PDFs, JATS, or folders of them.", metavar="PATH…")
@@ -257,9 +306,9 @@ def plan(
 def status(as_json: AsJson = False) -> None:
     """Show what the store holds: rows at every door, by partition."""
     from s1mm_assets import reports
-    from s1mm_assets.definitions import STORE
+    from s1mm_assets.definitions import SOURCES, STORE
 
-    rows = reports.status(STORE)
+    rows = reports.status(STORE, SOURCES)
     table(rows, as_json=as_json, title=f"Store {STORE.uri}", totals=True)
 
 

@@ -13,7 +13,8 @@ import polars as pl
 from rich.markup import escape
 
 from s1mm_assets import metrics, reports
-from s1mm_assets.cli.runs import DUPLICATES, PUBLICATION, STAGES, RunOutcome, materialize
+from s1mm_assets.archives import INSPECTIONS
+from s1mm_assets.cli.runs import DUPLICATES, LANDING, PUBLICATION, STAGES, RunOutcome, materialize
 from s1mm_assets.cli.terminal import UsageError, bars, err, out, table
 from s1mm_assets.definitions import (
     CLIP_ENCODERS,
@@ -36,8 +37,11 @@ from s1mm_assets.tables import ENVIRONMENT_CAUSED, Rejection
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 *BEFORE, RELEASE_STAGE = STAGES  # duplicates of all partitions are sought between them
-LOOKS = ("figure_measures", "figure_texts")  # at images, on which filtered_figures decides
-UNTIL = (*BEFORE, DUPLICATES, RELEASE_STAGE)
+MADE_BEFORE = {  # what is made on the way to an asset, and is to be forgotten with it
+    "raw_archives": (INSPECTIONS,),
+    "filtered_figures": ("figure_measures", "figure_texts"),
+}
+UNTIL = (LANDING, *BEFORE, DUPLICATES, RELEASE_STAGE)
 ANSWERED = frozenset(reason for reason, _ in RULES)  # reasons that lie in a model's answer
 
 
@@ -76,8 +80,9 @@ def build_all(partitions: Sequence[str] | None, until: str | None = None) -> int
     if until is not None and until not in UNTIL:
         raise UsageError(f"{until} is no asset of a partition; there are: {', '.join(UNTIL)}")
     prepare()
-    known = {*SOURCES.partitions(), *reports.partition_keys(STORE)}
-    keys = list(partitions) if partitions else sorted(known, key=source_and_year)
+    keys = list(
+        partitions or sorted({*SOURCES.partitions(), *reports.partition_keys(STORE)}, key=source_and_year)
+    )
     if not keys:
         raise UsageError(
             f"{SOURCES.root} holds no papers: set S1MM_SOURCES to a folder with arxiv/ or local/ in it"
@@ -85,8 +90,9 @@ def build_all(partitions: Sequence[str] | None, until: str | None = None) -> int
     start = time.monotonic()
     with instance() as dagster:
         imported = imported_partitions(STORE)  # they have no source: only their scores can be made anew
-        is_sound = run_all({key: BEFORE[-1:] if key in imported else BEFORE for key in keys}, dagster, until)
-    table(reports.status(STORE), as_json=False, title=f"Store {STORE.uri}", totals=True)
+        work = {key: BEFORE[-1:] if key in imported else stages_of(key) for key in keys}
+        is_sound = run_all(work, dagster, until)
+    table(reports.status(STORE, SOURCES), as_json=False, title=f"Store {STORE.uri}", totals=True)
     if not is_sound:
         out.print("The release was left as it was: a partition or the publication failed.")
         return 1
@@ -98,6 +104,12 @@ def build_all(partitions: Sequence[str] | None, until: str | None = None) -> int
     )
     out.print(f"  s1mm verify {RELEASE.path}", highlight=False, markup=False)
     return 0
+
+
+def stages_of(key: str) -> list[str]:
+    """Return the assets of a partition up to quality_metrics; landing first, where its publisher is asked."""
+    source, _ = source_and_year(key)
+    return [*([LANDING] if source in SETTINGS.acquisition.publishers else []), *BEFORE]
 
 
 def run_all(work: Mapping[str, Sequence[str]], dagster: dg.DagsterInstance, until: str | None = None) -> bool:
@@ -166,7 +178,7 @@ def retry_failed(partitions: Sequence[str] | None, reasons: Sequence[Rejection] 
         return 0
     forget_answers(found)
     for asset, partition, shard in found.select("asset", "partition", "shard").unique().iter_rows():
-        for name in (*LOOKS, asset) if asset == "filtered_figures" else (asset,):
+        for name in (*MADE_BEFORE.get(asset, ()), asset):
             STORE.invalidate(name, partition, shard)
     work = {
         key: BEFORE[min(STAGES.index(asset) for asset in found.filter(partition=key)["asset"]) :]

@@ -11,6 +11,7 @@ from s1mm_assets.definitions import SETTINGS, SOURCES, STORE, VLLM, WORKERS
 from s1mm_assets.partitions import SOURCES as SOURCE_NAMES
 from s1mm_assets.planning import Amount, Machines, plan, planned_years
 from s1mm_assets.resources.captioners.registry import Captioners
+from s1mm_assets.resources.publishers.terms import PAID
 from s1mm_assets.stages import Stage
 
 RATE = 20.0  # figures per second and GPU, assumed
@@ -43,7 +44,7 @@ def show(
         sorted(set(years)) or known,
         settings=SETTINGS.recaptioning,
         stage=stage(),
-        machines=machines(rate, gpus, usd_per_gb),
+        machines=machines(source, rate, gpus, usd_per_gb),
     )
     table(found if as_json else shown(found), as_json=as_json, title=f"Plan for {source}")
 
@@ -62,14 +63,16 @@ def stage() -> Stage | None:
         return recaptioning.stage(captioner)
 
 
-def machines(rate: float | None, gpus: int | None, usd_per_gb: float | None) -> Machines:
+def machines(source: str, rate: float | None, gpus: int | None, usd_per_gb: float | None) -> Machines:
     """Return what was given, and what is assumed in place of what was not."""
     is_remote = "://" in SOURCES.root
     price = Amount(USD_PER_GB, "assumed, of a bucket") if is_remote else Amount(0.0, "assumed, of a folder")
+    fetching = Amount(SETTINGS.acquisition.usd_per_gb, "[acquisition] usd_per_gb")
     return Machines(
         rate=Amount(RATE, "assumed") if rate is None else Amount(rate, "given"),
         gpus=Amount(GPUS, "assumed") if gpus is None else Amount(gpus, "given"),
         usd_per_gb=price if usd_per_gb is None else Amount(usd_per_gb, "given"),
+        fetch_usd_per_gb=fetching if source in PAID else Amount(0.0, "this publisher's papers cost nothing"),
     )
 
 

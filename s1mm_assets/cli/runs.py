@@ -10,6 +10,7 @@ from s1mm_assets.definitions import CHECKS, PIPELINE, defs
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 STAGES = [asset.key.path[-1] for asset in PIPELINE]  # of a partition
+LANDING = definitions.LANDING.key.path[-1]  # before them, where a publisher is asked
 DUPLICATES = definitions.DUPLICATES.key.path[-1]
 OUTAGES = {"Outage", "ServerStartError"}  # of a model's servers
 PUBLICATION = definitions.PUBLICATION.key.path[-1]
@@ -29,7 +30,7 @@ class RunOutcome:
 def materialize(assets: Sequence[str], partition: str | None, instance: dg.DagsterInstance) -> RunOutcome:
     """Materialize some assets of one partition, with their checks, and say what became of it."""
     result = dg.materialize(
-        [*PIPELINE, definitions.DUPLICATES, definitions.PUBLICATION, *CHECKS],
+        [definitions.LANDING, *PIPELINE, definitions.DUPLICATES, definitions.PUBLICATION, *CHECKS],
         selection=dg.AssetSelection.assets(*assets),
         partition_key=partition,
         instance=instance,

@@ -34,11 +34,12 @@ def explains_itself(error: Exception) -> bool:
     from s1mm_assets.archives.local import MetadataError
     from s1mm_assets.resources.clip_encoder import ClipUnavailableError
     from s1mm_assets.resources.masked_language_model import ModelMissingError, ModelUnusableError
+    from s1mm_assets.resources.publishers import PublisherError
     from s1mm_assets.resources.settings import SettingsError
     from s1mm_assets.resources.shard_store import StoreError
     from s1mm_assets.resources.sources.reading import SourceError
 
-    ours = (UsageError, SettingsError, StoreError, SourceError, MetadataError)
+    ours = (UsageError, SettingsError, StoreError, SourceError, PublisherError, MetadataError)
     models = (ClipUnavailableError, ModelMissingError, ModelUnusableError)
     return isinstance(error, (*ours, *models, OSError, ArrowInvalid, ValidationError))
 

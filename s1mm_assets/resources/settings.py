@@ -1,7 +1,8 @@
 """The settings that shape the data, read from one TOML file; `s1mm settings` prints it with every default.
 
-Addresses, numbers of workers and batch sizes are fields of the resources that use them, not settings. Two sections
-shape no data: [vllm], how servers are run, and [publication], what may go to the Hub.
+Addresses, numbers of workers and batch sizes are fields of the resources that use them, not settings. Three sections
+shape no data: [acquisition], which publishers are asked, [vllm], how servers are run, and [publication], what may go to
+the Hub.
 """
 
 import math
@@ -20,6 +21,7 @@ from s1mm_assets.release import ReleaseSettings
 from s1mm_assets.release.hub import PublicationSettings
 from s1mm_assets.resources.layout_detector import DETECTORS
 from s1mm_assets.resources.layout_detectors.engines import TIERS
+from s1mm_assets.resources.publishers.terms import AcquisitionSettings
 from s1mm_assets.sampling import END
 
 Section = TypeVar("Section")
@@ -83,6 +85,7 @@ class VllmSettings:
 
 
 SECTIONS: dict[str, type] = {
+    "acquisition": AcquisitionSettings,
     "raster": RasterSettings,
     "pdf": PdfSettings,
     "texts": TextSettings,
@@ -148,6 +151,11 @@ class Settings(dg.ConfigurableResource[Any]):
         if unknown:
             raise SettingsError(f"{self.path} has no section [{unknown[0]}]; it has: {', '.join(SECTIONS)}")
         return values
+
+    @property
+    def acquisition(self) -> AcquisitionSettings:
+        """Which publishers are asked for papers, and on what terms."""
+        return self._section("acquisition", AcquisitionSettings)
 
     @property
     def raster(self) -> RasterSettings:

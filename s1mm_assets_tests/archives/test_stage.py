@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import polars as pl
 import pytest
 
-from s1mm_assets.archives import Delivery, Limits, rejection_rate, stage, summary
+from s1mm_assets.archives import Delivery, Limits, inspection_stage, rejection_rate, stage, summary
 from s1mm_assets.archives.arxiv import bare_metadata
 from s1mm_assets.archives.stage import InspectDelivery
 from s1mm_assets.stages import Failed, MapItems, SourceUnavailable
@@ -39,8 +39,8 @@ class Shard:
     def write(self, table: str, rows: pl.DataFrame) -> None:
         self.tables.setdefault(table, []).append(rows)
 
-    def scan(self, asset: str, table: str) -> Iterator[pl.DataFrame]:
-        raise NotImplementedError
+    def scan(self, asset: str, table: str) -> Iterator[pl.DataFrame]:  # noqa: ARG002
+        yield from self.tables[table]
 
     def read(self, asset: str, table: str) -> pl.DataFrame:
         raise NotImplementedError
@@ -74,17 +74,17 @@ def made(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The tables that one shard of these papers gives."""
     deliveries = [Delivery(name, name, 0, len(data)) for name, data in contents.items()]
-    shard = Shard()
-    stage(
+    inspected, shard = Shard(), Shard()
+    inspection_stage(
         source="arxiv",
         year=2020,
         deliveries=lambda chunk: deliveries if chunk == "chunk_001" else [],
-        metadata=metadata,
         inputs=lambda chunk: {"md5": "0"},
         read=Memory({name: data for name, data in contents.items() if name != outage}),
         map_items=map_items,
         limits=limits,
-    ).make(shard, shard)
+    ).make(inspected, inspected)
+    stage(metadata=metadata, inputs=lambda chunk: {}).make(inspected, shard)
     return pl.concat(shard.tables["archives"]), pl.concat(shard.tables["metadata"])
 
 
@@ -141,12 +141,11 @@ def test_an_outage_stops_the_shard_and_costs_no_row() -> None:
 
 def test_limits_are_settings_and_digests_are_inputs() -> None:
     """What a limit lets through shapes the data; so it is in the fingerprint, as are the chunk's digests."""
-    one = stage(
+    one = inspection_stage(
         source="arxiv",
         year=2020,
         deliveries=lambda chunk: [],
-        metadata=lambda ids: {},
-        inputs=lambda chunk: {"md5": chunk},
+        inputs=lambda chunk: {"md5": chunk, "metadata": "m"},
         read=Memory({}),
         map_items=map_here,
         limits=Limits(max_members=7),
@@ -154,6 +153,24 @@ def test_limits_are_settings_and_digests_are_inputs() -> None:
 
     assert one.settings["max_members"] == 7
     assert one.shard_inputs("c") == {"md5": "c"}
+
+
+def test_news_of_metadata_read_no_archive_again() -> None:
+    """The bytes' digests are inputs of the inspections alone, the metadata's of what is joined to them alone."""
+    inputs = {"md5": "0", "replaced by x": "1", "metadata": "m"}
+    inspections = inspection_stage(
+        source="arxiv",
+        year=2020,
+        deliveries=lambda chunk: [],
+        inputs=lambda chunk: inputs,
+        read=Memory({}),
+        map_items=map_here,
+    )
+    joined = stage(metadata=lambda ids: {}, inputs=lambda chunk: inputs)
+
+    assert inspections.shard_inputs("c") == {"md5": "0", "replaced by x": "1"}
+    assert joined.shard_inputs("c") == {"metadata": "m"}
+    assert list(joined.reads) == [inspections.asset]
 
 
 def test_the_job_of_a_worker_can_be_sent_to_one() -> None:
@@ -164,11 +181,10 @@ def test_the_job_of_a_worker_can_be_sent_to_one() -> None:
 
 def test_a_shard_without_papers_has_no_rows() -> None:
     shard = Shard()
-    stage(
+    inspection_stage(
         source="local",
         year=2020,
         deliveries=lambda chunk: [],
-        metadata=lambda ids: {},
         inputs=lambda chunk: {},
         read=Memory({}),
         map_items=map_here,

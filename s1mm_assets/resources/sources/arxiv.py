@@ -1,13 +1,17 @@
-"""arXiv's source chunks, as they lie on a disk or in a bucket."""
+"""arXiv's source chunks and metadata, as they lie on a disk or in a bucket."""
 
 import hashlib
 import io
 import json
+import logging
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Protocol
 
 import dagster as dg
+import pyarrow as pa
 from pydantic import PrivateAttr
 
 from s1mm_assets.archives import Delivery
@@ -15,12 +19,14 @@ from s1mm_assets.archives.arxiv import (
     ChunkFile,
     ChunkMember,
     ManifestError,
+    bare_metadata,
     chunk_members,
     metadata_of,
     parse_id,
     read_manifest,
 )
 from s1mm_assets.archives.limits import MIB, Refused
+from s1mm_assets.resources.publishers.landing import Landing
 from s1mm_assets.resources.sources import Chunk, ChunkDamaged
 from s1mm_assets.resources.sources.reading import (
     RangeReader,
@@ -28,12 +34,39 @@ from s1mm_assets.resources.sources.reading import (
     SourceFile,
     file_at,
     files_under,
+    open_root,
     streamed,
 )
 from s1mm_assets.tables import Metadata
 
 MANIFEST = "arXiv_src_manifest.xml"
+INDEX = "index"  # the folder of what is known of chunks without reading them
+WINDOWS = "oai"  # the folder of harvested metadata
+WINDOW = re.compile(rf"{WINDOWS}/\d{{4}}-\d\d-\d\d_\d{{4}}-\d\d-\d\d\.jsonl", re.ASCII)
 ID_FIRST = re.compile(rb'\{\s*"id"\s*:\s*"([^"\\]+)"')  # the snapshot's rows begin so
+UPDATED = re.compile(
+    rb'"update_date"\s*:\s*"(\d{4}-\d\d-\d\d)"'
+)  # no text holds it: its quotes are escaped there
+DELETED = re.compile(rb'"deleted"\s*:\s*true\b')
+
+_log = logging.getLogger(__name__)
+
+
+class _MetadataFile(NamedTuple):
+    """A file of rows."""
+
+    root: str
+    file: SourceFile
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The newest row of a paper."""
+
+    updated: str  # ISO date; "" where the row has none
+    digest: bytes  # of the row as it is written
+    place: tuple[int, int, int] | None  # which file, offset, length; None: nothing but its deletion is known
+    deleted: str | None  # ISO date
 
 
 class ArxivSource(dg.ConfigurableResource[Any]):
@@ -41,18 +74,24 @@ class ArxivSource(dg.ConfigurableResource[Any]):
 
     The manifest and the chunks are sought in `src/`, as arXiv lays them out, and in the root itself. A chunk
     that the manifest lists and that is not there has not been fetched: it is no shard, and `absent` names it.
-    One that is there is verified by size and MD5 before any of its papers is given out.
+    One that is there is verified by MD5 before any of its papers is given out. The manifest's size is no measure:
+    arXiv gives there what the papers take, mostly, and the tar around them takes more.
 
     Where chunks hold the same paper, the later (by chunk number, then by place in the tar) replaces the
     earlier, as in any tar. Which chunks may hold papers of another is read from the manifest's first and last
     items; they are among its inputs.
+
+    Metadata are the rows of the snapshot and of the harvested windows in `oai/`: of a paper's rows, the one of the
+    newest date. The rows of a chunk's own papers are among its inputs, so that a new window touches the chunks of the
+    papers in it and no others. For that, what papers a chunk holds is kept in `index/`.
     """
 
     root: str
     metadata_snapshot: str | None = None  # a file in arXiv's JSON-lines form, by path or URI
 
-    _indexes: dict[str, list[ChunkMember]] = PrivateAttr(default_factory=dict)  # MD5 → members
-    _rows: dict[tuple[SourceFile, int], dict[str, tuple[int, int]]] = PrivateAttr(default_factory=dict)
+    _verified: dict[tuple[str, SourceFile], list[ChunkMember]] = PrivateAttr(default_factory=dict)  # by MD5
+    _indexed: dict[tuple[str, SourceFile], list[ChunkMember]] = PrivateAttr(default_factory=dict)
+    _rows: dict[tuple[tuple[_MetadataFile, ...], int], dict[str, _Known]] = PrivateAttr(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -65,8 +104,13 @@ class ArxivSource(dg.ConfigurableResource[Any]):
 
     def chunks(self, year: int) -> list[Chunk]:
         """Return the chunks of one year that are there, in the manifest's order."""
-        landed = [chunk for chunk, _ in self._landed() if chunk.year == year]
-        return [Chunk(chunk.name, self._inputs(chunk, landed)) for chunk in landed]
+        landed = [(chunk, file) for chunk, file in self._landed() if chunk.year == year]
+        inputs = {chunk.name: _inputs(chunk, [each for each, _ in landed]) for chunk, _ in landed}
+        if files := self._metadata_files():
+            known = self._rows_of(files, year)
+            for chunk, file in landed:
+                inputs[chunk.name]["metadata"] = self._rows_digest(chunk, file, known)
+        return [Chunk(chunk.name, inputs[chunk.name]) for chunk, _ in landed]
 
     def absent(self, year: int) -> list[str]:
         """Return the names of the chunks of one year that the manifest lists and that are not there."""
@@ -77,7 +121,7 @@ class ArxivSource(dg.ConfigurableResource[Any]):
         """Yield the papers of one chunk, in the tar's order, after the whole chunk was verified.
 
         Raises:
-            ChunkDamaged: Size or MD5 differ from the manifest's, or it is no sound tar.
+            ChunkDamaged: Its MD5 differs from the manifest's, or it is no sound tar.
             SourceError: There is no such chunk.
         """
         landed = [(chunk, file) for chunk, file in self._landed() if chunk.year == year]
@@ -95,20 +139,16 @@ class ArxivSource(dg.ConfigurableResource[Any]):
                 yield Delivery(member.paper_id, file.uri, member.offset, member.length)
 
     def metadata(self, year: int, paper_ids: Sequence[str]) -> Mapping[str, Metadata]:
-        """Return the snapshot's rows of these papers; nothing where no snapshot is set.
+        """Return the newest rows of these papers; nothing where neither a snapshot nor a window is there.
+
+        A paper that arXiv has deleted since is withdrawn.
 
         Raises:
             SourceError: The snapshot is not there, or a row of these papers cannot be read.
         """
-        if self.metadata_snapshot is None:
-            return {}
-        folder, file = self._snapshot(self.metadata_snapshot)
-        index, read = self._rows_of(folder, file, year), RangeReader(folder)
-        return {
-            paper_id: _row(read(file.uri, *index[paper_id]), file.uri)
-            for paper_id in paper_ids
-            if paper_id in index
-        }
+        files = self._metadata_files()
+        known = self._rows_of(files, year) if files else {}
+        return {each: _metadata(each, known[each], files) for each in paper_ids if each in known}
 
     def reader(self) -> RangeReader:
         """Return what reads the chunks."""
@@ -143,56 +183,121 @@ class ArxivSource(dg.ConfigurableResource[Any]):
                 landed.append((chunk, file))
         return landed
 
-    def _inputs(self, chunk: ChunkFile, landed: Sequence[ChunkFile]) -> dict[str, str]:
-        inputs = {"md5": chunk.md5sum, "size": str(chunk.size)}
-        for later in landed:
-            if _may_replace(chunk, later):
-                inputs[f"replaced by {later.name}"] = later.md5sum
-        if self.metadata_snapshot is not None:
-            _, file = self._snapshot(self.metadata_snapshot)
-            inputs["metadata"] = f"{file.uri} {file.size} {file.modified_ns}"
-        return inputs
-
     def _members(self, chunk: ChunkFile, file: SourceFile) -> list[ChunkMember]:
         """Verify a chunk and list its papers, in one reading."""
-        if file.size != chunk.size:
-            raise _damaged(chunk, self.root, f"{chunk.size} bytes", f"{file.size}")
-        if chunk.md5sum not in self._indexes:
+        key = chunk.md5sum, file
+        if key not in self._verified:
             with streamed(self.root, file.uri) as stream:
                 hashing = _Hashing(stream)
                 members, fault = _listed(hashing)
                 hashing.drain()
             if hashing.md5 != chunk.md5sum:
-                raise _damaged(chunk, self.root, f"MD5 {chunk.md5sum}", hashing.md5)
+                raise _damaged(chunk, self.root, f"MD5 {chunk.md5sum}", _found(chunk, file, hashing.md5))
             if fault:
                 raise _damaged(chunk, self.root, "a sound tar", f"{fault} (its MD5 is the manifest's)")
-            self._indexes[chunk.md5sum] = members
-        return self._indexes[chunk.md5sum]
+            self._verified[key] = members
+            if self._members_by_index(chunk, file) is None:
+                _write_index(self.root, chunk.name, _index_text(chunk.md5sum, file.size, members))
+        return self._verified[key]
 
-    # --- the metadata snapshot -----------------------------------------------------------------------------
+    def _members_by_index(self, chunk: ChunkFile, file: SourceFile) -> list[ChunkMember] | None:
+        """List a chunk's papers without reading it; None where it was not indexed, or is another file now."""
+        key = chunk.md5sum, file
+        if key not in self._indexed:
+            try:
+                text = Landing(self.root).read(f"{INDEX}/{chunk.name}.jsonl") or b""
+                self._indexed[key] = _read_index(text, chunk.md5sum, file.size)
+            except (OSError, ValueError, TypeError, LookupError):
+                return None
+        return self._indexed[key]
 
-    @staticmethod
-    def _snapshot(address: str) -> tuple[str, SourceFile]:
-        path, question_mark, options = address.partition("?")  # s3://bucket/prefix?region=…
-        folder, _, name = path.rpartition("/")
-        root = f"{folder or '.'}{question_mark}{options}"
-        file = file_at(root, name)
-        if file is None:
-            raise SourceError(f"there is no file {address}: set metadata_snapshot to where the snapshot lies")
-        return root, file
+    # --- metadata ------------------------------------------------------------------------------------------
 
-    def _rows_of(self, folder: str, file: SourceFile, year: int) -> dict[str, tuple[int, int]]:
-        """Return where the rows of one year lie: paper_id → offset and length. Read once per year."""
-        if (file, year) not in self._rows:
-            index, at = {}, 0
-            with streamed(folder, file.uri) as stream:
-                for line in io.BufferedReader(stream, MIB):
-                    arxiv_id = parse_id(_id_of(line, file.uri, at))
-                    if arxiv_id and arxiv_id.year == year:
-                        index[arxiv_id.paper_id] = (at, len(line))
-                    at += len(line)
-            self._rows = {(file, year): index}  # one year at a time: it is what a partition needs
-        return self._rows[file, year]
+    def _metadata_files(self) -> tuple[_MetadataFile, ...]:
+        """Return the snapshot, if one is set, and the harvested windows in order of their days."""
+        found = [_snapshot(self.metadata_snapshot)] if self.metadata_snapshot is not None else []
+        windows = [file for file in files_under(self.root, WINDOWS) if WINDOW.fullmatch(file.uri)]
+        return (*found, *(_MetadataFile(self.root, file) for file in windows))
+
+    def _rows_of(self, files: tuple[_MetadataFile, ...], year: int) -> dict[str, _Known]:
+        """Return what the newest rows of one year's papers are, and where they lie. All is read once per year."""
+        if (files, year) not in self._rows:
+            known: dict[str, _Known] = {}
+            for n, (root, file) in enumerate(files):
+                at = 0
+                with streamed(root, file.uri) as stream:
+                    for line in io.BufferedReader(stream, MIB):
+                        arxiv_id = parse_id(_id_of(line, file.uri, at))
+                        if arxiv_id and arxiv_id.year == year:
+                            _take(known, arxiv_id.paper_id, line, (n, at, len(line)))
+                        at += len(line)
+            self._rows = {(files, year): known}  # one year at a time: it is what a partition needs
+        return self._rows[files, year]
+
+    def _rows_digest(self, chunk: ChunkFile, file: SourceFile, known: Mapping[str, _Known]) -> str:
+        """Return the digest of the rows of a chunk's papers; one that was never indexed is read for that."""
+        members = self._members_by_index(chunk, file)
+        if members is None:
+            try:
+                members = self._members(chunk, file)
+            except ChunkDamaged:
+                return "of a damaged chunk"  # `deliveries` says more
+        digest = hashlib.sha256()
+        for paper_id in sorted({member.paper_id for member in members} & known.keys()):
+            row = known[paper_id]
+            digest.update(f"{paper_id} {row.digest.hex()} {row.deleted or ''}\n".encode())
+        return digest.hexdigest()
+
+
+def index_chunk(root: str, uri: str, md5: str) -> None:
+    """Write down what papers a chunk holds, by its headers alone, beside it; no error where that cannot be.
+
+    Args:
+        root: Of the source.
+        uri: The chunk's file below it, "src/arXiv_src_2301_001.tar".
+        md5: Of the file, as it was verified.
+    """
+    try:
+        file = file_at(root, uri)
+        file_system, path = open_root(root)
+        with file_system.open_input_file(f"{path}/{uri}") as stream:
+            members = list(chunk_members(stream))
+    except (OSError, Refused) as error:
+        _log.warning("%s under %s cannot be indexed: %s", uri, root, error)
+        return
+    if file is not None:
+        name = uri.rpartition("/")[2].removesuffix(".tar")
+        _write_index(root, name, _index_text(md5, file.size, members))
+
+
+def _index_text(md5: str, size: int, members: Sequence[ChunkMember]) -> bytes:
+    """Return an index: a line that says of which file, then one for each member."""
+    head = {"md5": md5, "size": size, "n_members": len(members)}
+    rows = ([each.paper_id, each.offset, each.length, each.extension] for each in members)
+    return "".join(json.dumps(line) + "\n" for line in (head, *rows)).encode()
+
+
+def _read_index(text: bytes, md5: str, size: int) -> list[ChunkMember]:
+    """Return the members of an index; ValueError, TypeError or LookupError where it is none, or another file's."""
+    head, *rows = [json.loads(line) for line in text.splitlines()]
+    if head != {"md5": md5, "size": size, "n_members": len(rows)}:
+        raise ValueError(f"it is the index of {head}")
+    return [ChunkMember(str(row[0]), int(row[1]), int(row[2]), str(row[3])) for row in rows]
+
+
+def _write_index(root: str, name: str, text: bytes) -> None:
+    try:
+        Landing(root).put(f"{INDEX}/{name}.jsonl", text)
+    except (OSError, pa.ArrowException) as error:  # a folder of which one may only read
+        _log.info("the index of %s is not kept: %s", name, error)
+
+
+def _inputs(chunk: ChunkFile, landed: Sequence[ChunkFile]) -> dict[str, str]:
+    inputs = {"md5": chunk.md5sum, "size": str(chunk.size)}
+    for later in landed:
+        if _may_replace(chunk, later):
+            inputs[f"replaced by {later.name}"] = later.md5sum
+    return inputs
 
 
 def _may_replace(chunk: ChunkFile, later: ChunkFile) -> bool:
@@ -208,6 +313,11 @@ def _damaged(chunk: ChunkFile, root: str, expected: str, found: str) -> ChunkDam
         f"arXiv chunk {chunk.name} under {root} is damaged: expected {expected}, found {found}. None of its "
         f"papers was taken. Fetch {chunk.filename} again, and {MANIFEST} if arXiv has packed the chunk anew."
     )
+
+
+def _found(chunk: ChunkFile, file: SourceFile, md5: str) -> str:
+    is_cut = file.size < chunk.size  # a tar is never smaller than its papers
+    return f"{md5} of {file.size} bytes" + (f", fewer than its papers' {chunk.size}" if is_cut else "")
 
 
 class _Readable(Protocol):
@@ -248,6 +358,44 @@ def _listed(stream: _Hashing) -> tuple[list[ChunkMember], str | None]:
     except Refused as refused:
         return members, refused.evidence
     return members, None
+
+
+# --- rows --------------------------------------------------------------------------------------------------
+
+
+def _snapshot(address: str) -> _MetadataFile:
+    path, question_mark, options = address.partition("?")  # s3://bucket/prefix?region=…
+    folder, _, name = path.rpartition("/")
+    root = f"{folder or '.'}{question_mark}{options}"
+    file = file_at(root, name)
+    if file is None:
+        raise SourceError(f"there is no file {address}: set metadata_snapshot to where the snapshot lies")
+    return _MetadataFile(root, file)
+
+
+def _take(known: dict[str, _Known], paper_id: str, line: bytes, place: tuple[int, int, int]) -> None:
+    """Let a row replace what was known of its paper, unless that is newer; of one date, the later row counts."""
+    match = UPDATED.search(line)
+    updated = sys.intern(match.group(1).decode()) if match else ""
+    before = known.get(paper_id)
+    if before and updated < before.updated:
+        return
+    if DELETED.search(line):
+        before = before or _Known(updated, b"", None, None)
+        known[paper_id] = replace(before, updated=updated, deleted=updated)
+    else:
+        known[paper_id] = _Known(updated, hashlib.sha256(line.strip()).digest(), place, None)
+
+
+def _metadata(paper_id: str, known: _Known, files: Sequence[_MetadataFile]) -> Metadata:
+    row = bare_metadata(paper_id)
+    if known.place:
+        n, offset, length = known.place
+        root, file = files[n]
+        row = _row(RangeReader(root)(file.uri, offset, length), file.uri)
+    if known.deleted is None:
+        return row
+    return replace(row, is_withdrawn=True, updated=known.deleted or row.updated)
 
 
 def _id_of(line: bytes, uri: str, at: int) -> str:

@@ -65,7 +65,8 @@ class LocalSource(dg.ConfigurableResource[Any]):
     def chunks(self, year: int) -> list[Chunk]:
         """Return the shards of one year that hold a paper."""
         return [
-            Chunk(name, {"papers": _digest(papers)}) for name, papers in sorted(self._shards(year).items())
+            Chunk(name, {"papers": _digest(_files(papers)), "metadata": _digest(_metadata(papers))})
+            for name, papers in sorted(self._shards(year).items())
         ]
 
     def absent(self, year: int) -> list[str]:  # noqa: ARG002
@@ -153,6 +154,13 @@ class _Records:
         return self.by_file.get(uri.rstrip("/")) or self.by_paper.get(paper_id)
 
 
-def _digest(papers: Sequence[LocalPaper]) -> str:
-    listed = [asdict(paper) for paper in papers]
+def _files(papers: Sequence[LocalPaper]) -> list[Any]:
+    return [(paper.paper_id, asdict(paper.file)) for paper in papers]
+
+
+def _metadata(papers: Sequence[LocalPaper]) -> list[Any]:
+    return [asdict(paper.metadata) for paper in papers]
+
+
+def _digest(listed: list[Any]) -> str:
     return hashlib.sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()

@@ -11,13 +11,17 @@ from pydantic import PrivateAttr
 
 from s1mm_assets.archives import Bundle, Delivery, open_bundle
 from s1mm_assets.partitions import SOURCES, YEARS, partition_key
+from s1mm_assets.resources.publishers.landing import Landing
+from s1mm_assets.resources.publishers.ledger import LEDGER, LISTED, Ledger
 from s1mm_assets.resources.shards import ShardSet
 from s1mm_assets.resources.sources import Chunk, Source
 from s1mm_assets.resources.sources.arxiv import ArxivSource
+from s1mm_assets.resources.sources.landed import LandedSource
 from s1mm_assets.resources.sources.local import LocalSource
 from s1mm_assets.resources.sources.reading import RangeReader, SourceError, file_at, open_root
 from s1mm_assets.tables import Metadata
 
+LANDED = frozenset({LISTED, LEDGER, "papers", "index"})
 SNAPSHOTS = ("metadata.jsonl", "arxiv-metadata-oai-snapshot.json")  # the second as arXiv's own dump is named
 
 
@@ -77,10 +81,32 @@ def arxiv_in(folder: str) -> ArxivSource:
     return ArxivSource(root=folder, metadata_snapshot=snapshot)
 
 
+def source_in(source: str, folder: str) -> Source:
+    """Return the client of a source's folder: chunk tars, what a publisher's client landed, or papers put there.
+
+    Raises:
+        SourceError: Papers were landed, and others put beside them.
+    """
+    if source == "arxiv":
+        return arxiv_in(folder)
+    if not Ledger(Landing(folder)).years():
+        return LocalSource(folder=folder)
+    file_system, path = open_root(folder)
+    names = {info.base_name for info in file_system.get_file_info(pafs.FileSelector(path))}
+    others = sorted(name for name in names - LANDED if not name.startswith("."))
+    if others:
+        raise SourceError(
+            f"{folder} holds papers landed from their publisher, and {others[0]} beside them, which would not be read: "
+            "move what you have put there into the folder of the source local"
+        )
+    return LandedSource(source=source, root=folder)
+
+
 class Sources(dg.ConfigurableResource[Any]):
     """One folder per source below a root, local or `s3://`: `<root>/arxiv`, `<root>/local` and so on.
 
-    arXiv's holds chunk tars, every other one bundles and PDFs. A source without a folder has no papers.
+    arXiv's holds chunk tars; every other one what its publisher's client landed, or bundles and PDFs that somebody put
+    there. A source without a folder has no papers.
     """
 
     root: str
@@ -94,13 +120,13 @@ class Sources(dg.ConfigurableResource[Any]):
 
     def of(self, source: str) -> Source:
         """Return the client of a source."""
-        if source not in self._opened:
+        if source not in self._opened or isinstance(self._opened[source], LocalSource):
             folder = self.folder(source)
             file_system, path = open_root(folder)
             if file_system.get_file_info(path).type is not pafs.FileType.Directory:
                 self._require_root()
                 return NoPapers(source, folder)
-            self._opened[source] = arxiv_in(folder) if source == "arxiv" else LocalSource(folder=folder)
+            self._opened[source] = source_in(source, folder)
         return self._opened[source]
 
     def _require_root(self) -> None:

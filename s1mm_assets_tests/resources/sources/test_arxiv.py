@@ -4,15 +4,18 @@ import hashlib
 import json
 import socket
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from s1mm_assets.archives.arxiv import ChunkFile, manifest_xml, pack_chunk
+from s1mm_assets.archives.arxiv import ChunkFile, manifest_xml, pack_chunk, read_manifest
+from s1mm_assets.resources.publishers.landing import Landing
 from s1mm_assets.resources.sources import ChunkDamaged, Source, SourceError
-from s1mm_assets.resources.sources.arxiv import MANIFEST, ArxivSource
+from s1mm_assets.resources.sources.arxiv import MANIFEST, ArxivSource, index_chunk
 from s1mm_assets_tests.archives.packing import PAPER, PDF, TEX, gz, tar_gz
 
 A, B, C = gz(TEX), tar_gz(PAPER), PDF
@@ -88,10 +91,43 @@ def test_a_damaged_chunk_gives_no_papers(root: Path, damage: str) -> None:
         data[600] ^= 1
     path.write_bytes(data)
 
-    what = r"\d+ bytes" if damage == "short" else r"MD5 [0-9a-f]+"
+    found = r"9728 bytes, fewer than its papers' 10240\." if damage == "short" else r"10240 bytes\."
     remedy = r"Fetch src/arXiv_src_2301_001\.tar again"
-    with pytest.raises(ChunkDamaged, match=rf"arXiv_src_2301_001 .* expected {what}, found .* {remedy}"):
+    with pytest.raises(
+        ChunkDamaged,
+        match=rf"arXiv_src_2301_001 .* expected MD5 \w{{32}}, found \w{{32}} of {found} .* {remedy}",
+    ):
         next(ArxivSource(root=str(root)).deliveries("arXiv_src_2301_001", 2023))
+
+
+@pytest.mark.parametrize("size", [1, 9_000, 20_000])
+def test_a_size_that_disagrees_is_no_damage_where_the_md5_is_right(tmp_path: Path, size: int) -> None:
+    """In arXiv's own manifest it is mostly what the papers take, without the tar around them."""
+    chunk, data = pack_chunk([("2301.00001", A), ("2301.00002", B)], "2301", 1)
+    write(tmp_path, [(replace(chunk, size=size), data)])
+
+    assert papers(ArxivSource(root=str(tmp_path)), 2023) == {"2301.00001": A, "2301.00002": B}
+
+
+@pytest.mark.corpus
+def test_the_manifests_size_is_that_of_the_papers_without_their_tar(corpus: Path) -> None:
+    """Of each chunk that samples of both know, by what tar adds to each paper and at the end."""
+    samples = corpus / "samples" / "arxiv"
+    listed = {
+        chunk.name: chunk
+        for chunk in read_manifest((samples / "arXiv_src_manifest.2024.excerpt.xml").read_bytes())
+    }
+    objects = [line.split()[2:] for line in (samples / "s3_ls_src.txt").read_text().splitlines()]
+    known = [
+        (listed[name.removesuffix(".tar")], int(size))
+        for size, name in objects
+        if name.removesuffix(".tar") in listed
+    ]
+
+    assert len(known) == 6
+    for chunk, size in known:
+        assert 512 * chunk.num_items <= size - chunk.size <= 1024 * chunk.num_items + 20_480
+        assert size % 10_240 == 0  # a tar's
 
 
 def test_a_chunk_that_is_no_tar_is_damaged_though_its_digest_is_right(tmp_path: Path) -> None:
@@ -192,6 +228,206 @@ def test_a_row_that_cannot_be_read_is_named(root: Path, snapshot: Path, line: st
         ArxivSource(root=str(root), metadata_snapshot=str(snapshot)).metadata(2023, ["2301.00009"])
 
 
+# --- harvested windows -------------------------------------------------------------------------------------
+
+
+def harvest(root: Path, window: str, *rows: dict[str, Any]) -> None:
+    (root / "oai").mkdir(exist_ok=True)
+    (root / "oai" / f"{window}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def metadata_inputs(source: ArxivSource) -> dict[str, str]:
+    return {chunk.name: chunk.inputs["metadata"] for chunk in source.chunks(2023)}
+
+
+def titles(source: ArxivSource) -> dict[str, str | None]:
+    found = source.metadata(2023, ["2301.00001", "2301.00002", "2301.00003"])
+    return {paper_id: row.title for paper_id, row in found.items()}
+
+
+def test_of_a_papers_rows_the_newest_counts(root: Path) -> None:
+    """Of one date, that of the later window, and a window's before the snapshot's."""
+    dated = [("2301.00001", "2023-02-01"), ("2301.00002", "2023-02-05"), ("2301.00003", "2023-03-01")]
+    snapshot = root / "metadata.jsonl"
+    snapshot.write_text(
+        "".join(json.dumps({"id": i, "title": "old", "update_date": d}) + "\n" for i, d in dated)
+    )
+    harvest(
+        root,
+        "2023-01-30_2023-02-05",
+        {"id": "2301.00001", "title": "new", "update_date": "2023-02-03"},
+        {"id": "2301.00002", "title": "new", "update_date": "2023-02-05"},
+        {"id": "2301.00003", "title": "new", "update_date": "2023-02-05"},
+    )
+    harvest(
+        root, "2023-02-06_2023-02-07", {"id": "2301.00001", "title": "newer", "update_date": "2023-02-06"}
+    )
+    source = ArxivSource(root=str(root), metadata_snapshot=str(snapshot))
+
+    assert titles(source) == {"2301.00001": "newer", "2301.00002": "new", "2301.00003": "old"}
+
+
+def test_windows_are_read_without_a_snapshot(root: Path) -> None:
+    """What else lies there is not: parts, other names."""
+    harvest(root, "2023-01-30_2023-02-05", {"id": "2301.00001", "title": "T", "update_date": "2023-02-03"})
+    (root / "oai" / "2023-02-06_2023-02-12.jsonl.part").write_text('{"id": "23')
+    (root / "oai" / "notes.jsonl").write_text("none")
+    (root / "oai" / "2023-02-13_2023-02-19.jsonl").write_text("\n")  # of a week without news
+
+    assert titles(ArxivSource(root=str(root))) == {"2301.00001": "T"}
+
+
+def test_a_paper_that_was_deleted_is_withdrawn(root: Path) -> None:
+    """Until it comes back; and where nothing else is known of it."""
+    full = {"title": "T", "license": "http://a/", "update_date": "2023-01-31"}
+    harvest(
+        root,
+        "2023-01-30_2023-02-05",
+        *({"id": f"2301.0000{n}", **full} for n in (1, 2)),
+        *({"id": f"2301.0000{n}", "deleted": True, "update_date": "2023-02-03"} for n in (1, 2, 3)),
+    )
+    harvest(root, "2023-02-06_2023-02-12", {"id": "2301.00002", **full, "update_date": "2023-02-07"})
+    found = ArxivSource(root=str(root)).metadata(2023, ["2301.00001", "2301.00002", "2301.00003"])
+
+    assert {paper_id: row.is_withdrawn for paper_id, row in found.items()} == {
+        "2301.00001": True,
+        "2301.00002": False,
+        "2301.00003": True,
+    }
+    assert (found["2301.00001"].title, found["2301.00001"].updated) == ("T", "2023-02-03")
+    assert (found["2301.00001"].licence_read, found["2301.00003"].title) == ("2023-01-31", None)
+
+
+def test_a_new_window_touches_the_chunks_of_its_papers_alone(root: Path) -> None:
+    source = ArxivSource(root=str(root))
+    harvest(root, "2023-01-30_2023-02-05", {"id": "2301.00001", "title": "T", "update_date": "2023-02-03"})
+    before = metadata_inputs(source)
+
+    harvest(root, "2023-02-06_2023-02-12", {"id": "2212.00001", "title": "T", "update_date": "2023-02-07"})
+    assert metadata_inputs(source) == before
+    harvest(root, "2023-02-13_2023-02-19", {"id": "2301.00003", "title": "T", "update_date": "2023-02-14"})
+    after = metadata_inputs(source)
+    assert after["arXiv_src_2301_001"] == before["arXiv_src_2301_001"]
+    assert after["arXiv_src_2301_002"] != before["arXiv_src_2301_002"]
+    harvest(root, "2023-02-20_2023-02-26", {"id": "2301.00001", "title": "U", "update_date": "2023-02-21"})
+    renewed = metadata_inputs(source)
+    assert renewed["arXiv_src_2301_001"] != after["arXiv_src_2301_001"]
+    assert renewed["arXiv_src_2301_002"] == after["arXiv_src_2301_002"]
+    harvest(root, "2023-02-27_2023-03-05", {"id": "2301.00001", "deleted": True, "update_date": "2023-02-28"})
+    assert metadata_inputs(source)["arXiv_src_2301_001"] != renewed["arXiv_src_2301_001"]
+
+
+# --- the index of members ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def indexed(root: Path) -> Path:
+    """A folder with metadata, of which every chunk of 2023 was verified once."""
+    harvest(root, "2023-01-30_2023-02-05", {"id": "2301.00001", "title": "T", "update_date": "2023-02-03"})
+    papers(ArxivSource(root=str(root)), 2023)
+    return root
+
+
+def overwrite(path: Path) -> None:
+    """Make a chunk of the same size that holds no paper."""
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def test_a_listing_reads_no_chunk_that_was_indexed(indexed: Path) -> None:
+    before = metadata_inputs(ArxivSource(root=str(indexed)))
+    overwrite(indexed / "src" / "arXiv_src_2301_001.tar")
+
+    assert metadata_inputs(ArxivSource(root=str(indexed))) == before
+    with pytest.raises(ChunkDamaged):  # papers are given out of verified chunks alone
+        next(ArxivSource(root=str(indexed)).deliveries("arXiv_src_2301_001", 2023))
+
+
+def test_a_listing_reads_no_chunk_where_there_is_no_metadata(root: Path) -> None:
+    overwrite(root / "src" / "arXiv_src_2301_001.tar")
+
+    assert len(ArxivSource(root=str(root)).chunks(2023)) == 2
+    assert not (root / "index").exists()
+
+
+def test_a_chunk_that_was_never_indexed_is_verified_by_the_listing(indexed: Path) -> None:
+    before = metadata_inputs(ArxivSource(root=str(indexed)))
+    path = indexed / "index" / "arXiv_src_2301_001.jsonl"
+    index = path.read_bytes()
+    path.unlink()
+
+    assert metadata_inputs(ArxivSource(root=str(indexed))) == before
+    assert path.read_bytes() == index
+
+
+def test_a_damaged_chunk_does_not_spoil_the_listing_of_the_others(indexed: Path) -> None:
+    before = metadata_inputs(ArxivSource(root=str(indexed)))
+    overwrite(indexed / "src" / "arXiv_src_2301_001.tar")
+    (indexed / "index" / "arXiv_src_2301_001.jsonl").unlink()
+
+    assert metadata_inputs(ArxivSource(root=str(indexed))) == {
+        **before,
+        "arXiv_src_2301_001": "of a damaged chunk",
+    }
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text.replace(b'"md5": "', b'"md5": "0'),
+        lambda text: text.replace(b'"size": ', b'"size": 1'),
+        lambda text: text.rpartition(b"[")[0],
+        lambda text: text[:-5],
+        lambda text: text.replace(b'["2301.00001"', b'["2301.00001"}'),
+        lambda text: text.replace(b"[", b'{"a": ').replace(b"]", b"}"),
+        lambda text: b"null\nnull\n",
+        lambda text: b"\xff",
+        lambda text: b"",
+    ],
+)
+def test_an_index_of_another_file_or_of_none_is_not_used(indexed: Path, damage: Any) -> None:
+    """The chunk is read instead, and indexed again."""
+    before = metadata_inputs(ArxivSource(root=str(indexed)))
+    path = indexed / "index" / "arXiv_src_2301_001.jsonl"
+    index = path.read_bytes()
+    path.write_bytes(damage(index))
+
+    assert path.read_bytes() != index
+    assert metadata_inputs(ArxivSource(root=str(indexed))) == before
+    assert path.read_bytes() == index
+
+
+def test_a_chunk_is_indexed_by_its_headers_when_it_lands(indexed: Path) -> None:
+    """Word for word as when it is verified."""
+    before = {path.name: path.read_bytes() for path in (indexed / "index").iterdir()}
+    listed = ArxivSource(root=str(indexed)).listed()
+    for chunk in listed:
+        (indexed / "index" / f"{chunk.name}.jsonl").unlink(missing_ok=True)
+        index_chunk(str(indexed), chunk.filename, chunk.md5sum)
+    after = {path.name: path.read_bytes() for path in (indexed / "index").iterdir()}
+
+    assert len(after) == 4
+    assert {name: after[name] for name in before} == before
+
+
+def test_what_cannot_be_indexed_is_no_error(root: Path) -> None:
+    cut = root / "src" / "arXiv_src_2301_001.tar"
+    cut.write_bytes(cut.read_bytes()[:600])
+    index_chunk(str(root), "src/arXiv_src_2301_001.tar", "0" * 32)
+    index_chunk(str(root), "src/nowhere.tar", "0" * 32)
+
+    assert not (root / "index").exists()
+
+
+def test_a_folder_that_takes_no_index_is_read_all_the_same(root: Path) -> None:
+    (root / "index").write_bytes(b"a file where the folder would be")
+    harvest(root, "2023-01-30_2023-02-05", {"id": "2301.00001", "title": "T", "update_date": "2023-02-03"})
+    source = ArxivSource(root=str(root))
+    index_chunk(str(root), "src/arXiv_src_2301_001.tar", source.listed()[-2].md5sum)
+
+    assert len(papers(source, 2023)) == 3
+    assert len(metadata_inputs(source)) == 2
+
+
 # --- what is not there -------------------------------------------------------------------------------------
 
 
@@ -235,3 +471,16 @@ def bucket(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def test_a_bucket_is_read_by_the_same_code(bucket: str) -> None:
     assert papers(ArxivSource(root=bucket), 2023) == {"2301.00001": A, "2301.00002": B, "2301.00003": C}
+
+
+def test_a_bucket_keeps_windows_and_indexes_too(bucket: str, root: Path) -> None:
+    harvest(root, "2023-01-30_2023-02-05", {"id": "2301.00001", "title": "T", "update_date": "2023-02-03"})
+    at_home = metadata_inputs(ArxivSource(root=str(root)))
+    window = "2023-01-30_2023-02-05.jsonl"
+    Landing(bucket).put(f"oai/{window}", (root / "oai" / window).read_bytes())
+    chunk = next(each for each in ArxivSource(root=bucket).listed() if each.name == "arXiv_src_2301_001")
+    index_chunk(bucket, chunk.filename, chunk.md5sum)
+
+    name = "index/arXiv_src_2301_001.jsonl"
+    assert Landing(bucket).read(name) == (root / name).read_bytes()
+    assert metadata_inputs(ArxivSource(root=bucket)) == at_home

@@ -1,0 +1,71 @@
+"""`s1mm acquire` and `s1mm fetch`: papers from their publishers, asked from a terminal."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from s1mm_assets.cli.terminal import UsageError, err, out
+from s1mm_assets.definitions import PUBLISHERS, SETTINGS, SOURCES
+from s1mm_assets.partitions import source_and_year
+from s1mm_assets.resources.publishers import PublisherError
+from s1mm_assets.resources.publishers.acquire import Acquired, Acquisition, Todo
+from s1mm_assets.resources.publishers.usage import GB
+
+
+def land(partitions: Sequence[str], *, is_dry_run: bool, max_usd: float | None) -> int:
+    """Land partitions one after the other, also after one that failed; return the exit code."""
+    terms = SETTINGS.acquisition
+    if max_usd is not None:
+        terms = replace(terms, max_usd=max_usd)
+    is_sound = True
+    for key in partitions:
+        source, year = source_and_year(key)
+        try:
+            acquisition = PUBLISHERS.acquisition(
+                source,
+                year,
+                folder=SOURCES.folder(source),
+                terms=terms,
+                report=lambda line, key=key: err.print(f"{key} {line}", markup=False, highlight=False),  # type: ignore[misc]
+            )
+            say(key, acquisition, is_dry_run=is_dry_run)
+        except PublisherError as error:
+            err.print(f"{key} {error}", markup=False, highlight=False, style="red")
+            is_sound = False
+    return 0 if is_sound else 1
+
+
+def say(key: str, acquisition: Acquisition, *, is_dry_run: bool) -> None:
+    """Land one partition, or list it, and say what became of it."""
+    lines = planned(acquisition.todo()) if is_dry_run else done(acquisition.run())
+    for line in lines:
+        out.print(f"{key} {line}", markup=False, highlight=False)
+
+
+def planned(todo: Todo) -> list[str]:
+    """Return what a run would do, in words."""
+    cost = f", about {todo.usd:,.2f} USD" if todo.usd else ""
+    what = f"{len(todo.offers):,} to fetch, {todo.n_bytes / GB:,.2f} GB{cost}"
+    return [f"{todo.n_listed:,} files listed, {todo.n_there:,} are there; {what}", *todo.notes]
+
+
+def done(acquired: Acquired) -> list[str]:
+    """Return what a run did, in words."""
+    cost = f"; {acquired.usd:,.4f} USD, {acquired.spent.usd:,.4f} so far" if acquired.spent.usd else ""
+    what = f"{acquired.n_landed:,} files are there, {acquired.n_new:,} of them new, {acquired.n_bytes / GB:,.2f} GB"
+    return [f"{what}; {acquired.n_refused:,} refused{cost}", *acquired.told()]
+
+
+def fetch_paper(arxiv_id: str, folder: Path) -> None:
+    """Fetch one paper's source into a folder.
+
+    Raises:
+        UsageError: It is no identifier, or arXiv has no source of it.
+    """
+    name, data = PUBLISHERS.e_print(arxiv_id, SETTINGS.acquisition.contact)
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / name
+    if target.exists():
+        raise UsageError(f"{target} is there already")
+    target.write_bytes(data)
+    out.print(f"{target} ({len(data):,} bytes); next: s1mm extract {target}", markup=False, highlight=False)
