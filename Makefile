@@ -35,7 +35,7 @@ dev: $(VENV)/installed system $(DAGSTER_HOME)/dagster.yaml ## Open the graph in 
 bench: export PYTHONPATH := $(CURDIR):$(CURDIR)/s1mm_assets_tests/torchvision_shim
 bench: $(VENV)/models system ## Run every benchmark; one line of JSON each
 	for name in end_to_end latex latex_accuracy latex_fuzz raster pdf pdf_accuracy recaption_feed window_tokens \
-	  perplexity clip phash picture_filters duplicates release verify policies; do \
+	  perplexity clip phash picture_filters duplicates release verify policies sources; do \
 	  $(BIN)/python benchmarks/$$name.py | tail -n 1 || exit 1; done
 
 golden: $(VENV)/models ## Rewrite the golden files; review them in the diff

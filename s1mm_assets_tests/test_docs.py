@@ -1,16 +1,29 @@
 """What the documentation says can be run, and gives what it says."""
 
+import hashlib
+import json
 import re
+import sys
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
+from s1mm_assets.archives import Limits, inspect
 from s1mm_assets.metrics import numbers, quality
+from s1mm_assets.resources.publishers.acquire import Acquisition
+from s1mm_assets.resources.publishers.landing import Landing
+from s1mm_assets.resources.publishers.terms import AcquisitionSettings
+from s1mm_assets.resources.publishers.usage import Usage
+from s1mm_assets.resources.publishers.web import Web
 from s1mm_assets.resources.quality_report import TURN_ON
 from s1mm_assets.resources.settings import Settings
+from s1mm_assets.resources.sources.landed import LandedSource
 from s1mm_assets_tests.conftest import ROOT
+from s1mm_assets_tests.imitations.publishers import ImitationPublishers
 from s1mm_assets_tests.metrics.test_quality import metrics
 
 QUALITY = (ROOT / "docs" / "quality.md").read_text(encoding="utf-8")
@@ -75,3 +88,47 @@ def test_the_settings_that_are_named_exist() -> None:
     lines = re.findall(r"`((?:min|max)_\w+)`", checks)
     assert len(lines) >= 8
     assert {f"checks.{name}" for name in lines} <= known
+
+
+def test_the_worked_example_of_a_publisher_lands_papers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The two files of docs/sources.md, as they stand there, land a PDF that is inspected as one."""
+    text = (ROOT / "docs" / "sources.md").read_text("utf-8")
+    format_code, client_code = re.findall(r"```python\n(.*?)```", text, re.S)
+    for name, code in (
+        ("s1mm_assets.archives.openstacks", format_code),
+        ("s1mm_assets.resources.publishers.openstacks", client_code),
+    ):
+        module = ModuleType(name)
+        monkeypatch.setitem(sys.modules, name, module)
+        exec(compile(code, name, "exec"), module.__dict__)  # noqa: S102 - our own documentation
+    client = sys.modules["s1mm_assets.resources.publishers.openstacks"]
+    pdf = b"%PDF-1.4\n" + bytes(5000)
+    record = {"id": "7", "version": 2, "posted": "2024-03-01", "title": "T", "bytes": len(pdf)}
+    listed = {
+        "papers": [{**record, "md5": hashlib.md5(pdf, usedforsecurity=False).hexdigest()}, {"id": "../x"}]
+    }
+
+    def server(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        body = pdf if environ["PATH_INFO"] == "/papers/7v2.pdf" else json.dumps(listed).encode()
+        start_response("200 OK", [("Content-Length", str(len(body)))])
+        return [body]
+
+    with ImitationPublishers(openstacks=server) as publishers:
+        usage = Usage()
+        web = Web(user_agent="x", hosts={publishers.base[7:]}, usage=usage)
+        done = Acquisition(
+            publisher=client.Openstacks(web, f"{publishers.base}/openstacks"),
+            landing=Landing(str(tmp_path / "openstacks")),
+            year=2024,
+            terms=AcquisitionSettings(min_free_gib=0),
+            usage=usage,
+            report=lambda line: None,
+        ).run()
+
+    assert (done.n_listed, done.n_landed, done.n_refused) == (1, 1, 0)
+    source = LandedSource(source="openstacks", root=str(tmp_path / "openstacks"))
+    (paper,) = source.deliveries("2024-03-01", 2024)
+    assert inspect(source.reader()(paper.uri, 0, paper.length), paper.paper_id, Limits()).kind == "pdf"
+    assert source.metadata(2024, [paper.paper_id])[paper.paper_id].title == "T"

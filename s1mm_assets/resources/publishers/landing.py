@@ -10,6 +10,7 @@ import io
 import os
 import shutil
 import threading
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -24,6 +25,7 @@ from s1mm_assets.resources.sources.reading import open_root
 
 MIB = 2**20
 PART = ".part"
+WAITING_PIECES = 8  # of a file, for their MD5
 OBJECT_BYTES = 16 * MIB  # of a part in a bucket
 
 
@@ -154,7 +156,10 @@ class Landing:
 
 
 class LocalPart:
-    """A file that grows beside its name. Its MD5 is taken by a thread while the next bytes arrive."""
+    """A file that grows beside its name. Its MD5 is taken by a thread while the next bytes arrive.
+
+    A few pieces may wait for that thread: the one that receives then seldom waits for it, and memory stays bounded.
+    """
 
     def __init__(self, target: Path, *, resumes: bool) -> None:
         self._target = target
@@ -166,9 +171,9 @@ class LocalPart:
         self._file = self._path.open("ab")
         self.offset = self._path.stat().st_size
         self._digest = hashlib.md5(usedforsecurity=False)
-        self._pending: Future[None] | None = None
+        self._pending: deque[Future[None]] = deque()
         if self.offset:
-            self._pending = self._hasher.submit(self._reread, self.offset)
+            self._pending.append(self._hasher.submit(self._reread, self.offset))
 
     def _reread(self, n_bytes: int) -> None:
         with self._path.open("rb") as file:
@@ -178,33 +183,34 @@ class LocalPart:
 
     def append(self, piece: bytes) -> None:
         """Take the next bytes."""
-        if self._pending:
-            self._pending.result()
-        self._pending = self._hasher.submit(self._digest.update, piece)
+        self._wait(WAITING_PIECES)
+        self._pending.append(self._hasher.submit(self._digest.update, piece))
         written = 0
         while written < len(piece):
             written += os.write(self._file.fileno(), memoryview(piece)[written:])
         self.offset += len(piece)
 
+    def _wait(self, n_left: int) -> None:
+        """Wait until no more than some pieces are left to be digested."""
+        while len(self._pending) > n_left:
+            self._pending.popleft().result()
+
     def finish(self, *, size: int | None, md5: str | None) -> tuple[int, str]:
         """Give the file its name, after its bytes are on the disk."""
-        if self._pending:
-            self._pending.result()
+        os.fsync(self._file.fileno())  # while the last pieces are digested
+        self._wait(0)
         found = self._digest.hexdigest()
         fault = _fault(self.offset, found, size, md5)
         if fault:
             self.discard()
             raise DamagedError(fault)
-        os.fsync(self._file.fileno())
         self._path.replace(self._target)
         self.close()
         return self.offset, found
 
     def discard(self) -> None:
         """Begin anew."""
-        if self._pending:
-            self._pending.result()
-        self._pending = None
+        self._wait(0)
         os.ftruncate(self._file.fileno(), 0)
         self.offset = 0
         self._digest = hashlib.md5(usedforsecurity=False)
