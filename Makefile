@@ -30,6 +30,7 @@ check: $(VENV)/installed ## Lint, types, import contracts
 	$(BIN)/lint-imports
 
 dev: $(VENV)/installed system $(DAGSTER_HOME)/dagster.yaml ## Open the graph in the Dagster UI at http://localhost:3000, among imitations of the publishers
+	mkdir -p $(S1MM_SOURCES)
 	$(BIN)/python -m s1mm_assets_tests.imitations.playground $(BIN)/dagster dev --host 127.0.0.1 --port 3000
 
 bench: export PYTHONPATH := $(CURDIR):$(CURDIR)/s1mm_assets_tests/torchvision_shim

@@ -1,18 +1,21 @@
 """What asks by itself for new papers: a monthly schedule and a daily sensor, both off until somebody turns them on.
 
-Both ask the publishers that the settings name for the years in which something new was offered, and request the job
-`land` for those partitions alone. What comes after raw_archives is for people, or for automation conditions, to start.
+Both speak of the publishers that the settings name, and request the job `land`: the sensor for the partitions that
+something new was offered of, the schedule for the year of the last month. What comes after raw_archives is for people,
+or for automation conditions, to start.
 """
 
 import json
-import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import date, timedelta
+from time import monotonic
 
 import dagster as dg
 
 from s1mm_assets.partitions import YEARS, partition_key
 from s1mm_assets.resources.publishers import NotOfferedError, PublisherError
+from s1mm_assets.resources.publishers.landing import Landing
+from s1mm_assets.resources.publishers.ledger import Ledger
 from s1mm_assets.resources.publishers.patience import Patience
 from s1mm_assets.resources.publishers.registry import Publishers, today
 from s1mm_assets.resources.settings import Settings
@@ -20,34 +23,55 @@ from s1mm_assets.resources.sources.registry import Sources
 
 JOB = "land"
 FIRST_LOOK_DAYS = 31  # how far back a sensor without a cursor looks
-OVERLAP_DAYS = 2  # publishers post late
-MONTH_DAYS = 35
-QUICK = Patience(
-    attempts=3, wait_s=1.0, max_wait_s=5.0, max_retry_after_s=10.0
-)  # Dagster ends a tick after a minute
+LAG_DAYS = 7  # a paper is in the lists before its package is in the bucket
+LOOK_S = 30.0  # of one tick; Dagster ends it after a minute, and the next goes on where this one was
+DAYS_AT_ONCE = {"arxiv": 10_000, "medrxiv": 3, "chemrxiv": 7, "nature_communications": 31}
+"""What a publisher is asked about by few requests; of others a day."""
+TAGS = {
+    "s1mm/asked_by": "new papers",
+    "dagster/max_retries": "3",
+}  # what is not landed now is not noticed again
+QUICK = Patience(attempts=3, wait_s=1.0, max_wait_s=5.0, max_retry_after_s=10.0)
 
 
 @dg.sensor(
     job_name=JOB,
-    minimum_interval_seconds=24 * 3600,
+    minimum_interval_seconds=3600,
     default_status=dg.DefaultSensorStatus.STOPPED,
-    description="Asks daily which years got new papers, and lands those. Off until turned on.",
+    description="Asks day by day which years got new papers, and lands those. Off until turned on.",
 )
 def new_papers(
     context: dg.SensorEvaluationContext, sources: Sources, publishers: Publishers, settings: Settings
 ) -> dg.SensorResult:
-    """Request the partitions that something new was offered of since the last look."""
+    """Request the partitions that something new was offered of, a day of each publisher at a time.
+
+    Years that nobody has listed yet are nobody's wish: only those that were, and the present one, are asked for.
+    """
     seen: dict[str, str] = json.loads(context.cursor or "{}")
-    requests = []
-    day = today()
-    for source in settings.acquisition.publishers:
-        since = date.fromisoformat(seen.get(source, str(day - timedelta(days=FIRST_LOOK_DAYS))))
-        years = touched(
-            source, since, sources=sources, publishers=publishers, settings=settings, log=context.log
-        )
-        if years is not None:
-            requests += [run_request(source, year, day) for year in sorted(years)]
-            seen[source] = str(day - timedelta(days=OVERLAP_DAYS))
+    touched: set[str] = set()
+    today_, end = today(), monotonic() + LOOK_S
+    last = today_ - timedelta(days=LAG_DAYS)
+    waiting = list(settings.acquisition.publishers)
+    while waiting and monotonic() < end:
+        source = waiting.pop(0)  # in turn, so that a slow one does not starve the others
+        seen_until = seen.get(source) or str(last - timedelta(days=FIRST_LOOK_DAYS))
+        day = date.fromisoformat(seen_until) + timedelta(days=1)
+        if day > last:
+            continue
+        try:
+            client = publishers.client(
+                source, folder=sources.folder(source), terms=settings.acquisition, patience=QUICK
+            )
+            until = min(last, day + timedelta(days=DAYS_AT_ONCE.get(source, 1) - 1))
+            years = client.touched(day, until)
+        except (PublisherError, NotOfferedError) as error:
+            context.log.warning("%s could not be asked what is new: %s", source, error)
+            continue
+        wanted = {*Ledger(Landing(sources.folder(source))).years(), last.year} & set(YEARS)
+        touched |= {partition_key(source, year) for year in years & wanted}
+        seen[source] = str(until)
+        waiting.append(source)
+    requests = [run_request(key, today_) for key in sorted(touched)]
     return dg.SensorResult(run_requests=requests, cursor=json.dumps(seen, sort_keys=True))
 
 
@@ -56,44 +80,16 @@ def new_papers(
     cron_schedule="0 6 5 * *",  # arXiv's chunks of a month are there a few days into the next
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.STOPPED,
-    description="On the fifth of a month, lands the years that the last one brought papers of. Off until turned on.",
+    description="On the fifth of a month, lands the year that the last month was in. Off until turned on.",
 )
-def monthly_papers(
-    context: dg.ScheduleEvaluationContext, sources: Sources, publishers: Publishers, settings: Settings
-) -> Iterator[dg.RunRequest]:
-    """Request the partitions that something new was offered of in the last month."""
-    day = today()
+def monthly_papers(context: dg.ScheduleEvaluationContext, settings: Settings) -> Iterator[dg.RunRequest]:
+    """Request last month's year of each publisher. News of other years are the sensor's business."""
+    day = context.scheduled_execution_time.date()
+    year = (day.replace(day=1) - timedelta(days=1)).year
     for source in settings.acquisition.publishers:
-        since = day - timedelta(days=MONTH_DAYS)
-        years = touched(
-            source, since, sources=sources, publishers=publishers, settings=settings, log=context.log
-        )
-        for year in sorted(years if years is not None else {day.year}):
-            yield run_request(source, year, day)
+        yield run_request(partition_key(source, year), day)
 
 
-def touched(
-    source: str,
-    since: date,
-    *,
-    sources: Sources,
-    publishers: Publishers,
-    settings: Settings,
-    log: logging.Logger,
-) -> set[int] | None:
-    """Return the years of which a publisher offers something new; None where it could not be asked."""
-    try:
-        client = publishers.client(
-            source, folder=sources.folder(source), terms=settings.acquisition, patience=QUICK
-        )
-        return {year for year in client.touched(since) if year in YEARS}
-    except (PublisherError, NotOfferedError) as error:
-        log.warning("%s could not be asked what is new: %s", source, error)
-        return None
-
-
-def run_request(source: str, year: int, day: date) -> dg.RunRequest:
+def run_request(key: str, day: date) -> dg.RunRequest:
     """Return the request of one partition's landing; one a day."""
-    key = partition_key(source, year)
-    tags: Mapping[str, str] = {"s1mm/asked_by": "new papers"}
-    return dg.RunRequest(run_key=f"{key} {day}", partition_key=key, tags=dict(tags))
+    return dg.RunRequest(run_key=f"{key} {day}", partition_key=key, tags=TAGS)

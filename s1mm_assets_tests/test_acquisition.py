@@ -28,6 +28,7 @@ class Playground(Home):
 
     def __init__(self, folder: Path, publishers: ImitationPublishers) -> None:
         super().__init__(folder, folder / "sources")
+        self.sources.mkdir()
         self.publishers = publishers
 
     def environment(self, **changes: str) -> dict[str, str]:
@@ -126,6 +127,31 @@ def test_what_costs_too_much_is_not_begun(publishers: ImitationPublishers, tmp_p
     assert done.returncode == 1
     assert "max_usd allows 0.00" in done.stderr
     assert not list(home.sources.rglob("*.tar"))
+
+
+def test_a_disk_that_is_not_mounted_is_not_replaced(publishers: ImitationPublishers, tmp_path: Path) -> None:
+    """Where S1MM_SOURCES is not there nothing is fetched."""
+    home = Playground(tmp_path, publishers)
+    home.sources.rmdir()
+
+    done = home.run("acquire", "-p", "biorxiv|2023")
+
+    assert done.returncode == 1
+    assert "set S1MM_SOURCES" in done.stderr
+    assert not home.sources.exists()
+
+
+def test_papers_that_lie_there_are_not_hidden(publishers: ImitationPublishers, tmp_path: Path) -> None:
+    """What somebody put into the folder would not be read any more: a dry run says so, and changes nothing."""
+    home = Playground(tmp_path, publishers)
+    (home.sources / "biorxiv").mkdir()
+    (home.sources / "biorxiv" / "mine.pdf").write_bytes(b"%PDF")
+
+    done = home.run("acquire", "--dry-run", "-p", "biorxiv|2023")
+
+    assert done.returncode == 1
+    assert "mine.pdf" in done.stderr
+    assert [path.name for path in (home.sources / "biorxiv").iterdir()] == ["mine.pdf"]
 
 
 def test_nobody_is_asked_unless_the_settings_say_so(publishers: ImitationPublishers, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,9 @@ import dagster as dg
 import pytest
 
 from s1mm_assets import definitions
-from s1mm_assets.automation import monthly_papers, new_papers
+from s1mm_assets.automation import LAG_DAYS, monthly_papers, new_papers
+from s1mm_assets.resources.publishers.landing import Landing
+from s1mm_assets.resources.publishers.ledger import Ledger
 from s1mm_assets.resources.publishers.registry import Publishers
 from s1mm_assets.resources.settings import Settings
 from s1mm_assets.resources.sources.registry import Sources
@@ -32,18 +34,35 @@ def resources(
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name.upper(), value)
     publishers.faults.clear()
+    monkeypatch.setattr("s1mm_assets.automation.LOOK_S", 2.0)
+    sources = Sources(root=str(tmp_path / "sources"))
+    for source, year in LISTED:
+        Ledger(Landing(sources.folder(source))).put_listing(year, [])
     return {
-        "sources": Sources(root=str(tmp_path / "sources")),
+        "sources": sources,
         "publishers": Publishers(mirror=publishers.base),
         "settings": Settings(path=str(playground.SETTINGS)),
     }
 
 
-def looked(resources: dict[str, Any], cursor: str | None = None) -> dg.SensorResult:
-    context = dg.build_sensor_context(cursor=cursor, resources=resources)
+LISTED = (("arxiv", 2023), ("biorxiv", 2023), ("nature_communications", 2019))  # what somebody has asked for
+LAST = datetime.now(UTC).date() - timedelta(days=LAG_DAYS)
+
+
+def seen(**days: str) -> dict[str, str]:
+    """A cursor that is at its end but for some publishers."""
+    names = ("arxiv", "biorxiv", "medrxiv", "chemrxiv", "nature_communications")
+    return {**dict.fromkeys(names, str(LAST)), **days}
+
+
+def looked(resources: dict[str, Any], cursor: dict[str, str]) -> tuple[set[str], dict[str, str]]:
+    """The partitions that are asked for, and the next cursor."""
+    context = dg.build_sensor_context(cursor=json.dumps(cursor), resources=resources)
     result = new_papers(context)
     assert isinstance(result, dg.SensorResult)
-    return result
+    assert all(request.run_key for request in result.run_requests or ())
+    keys = {str(request.partition_key) for request in result.run_requests or ()}
+    return keys, json.loads(result.cursor or "{}")
 
 
 def test_both_are_off_until_somebody_turns_them_on() -> None:
@@ -57,25 +76,42 @@ def test_both_are_off_until_somebody_turns_them_on() -> None:
 
 
 def test_the_sensor_asks_for_touched_partitions_alone(resources: dict[str, Any]) -> None:
-    """Posted since the cursor: papers of 2023 on bioRxiv; arXiv lists years that never landed."""
-    seen = dict.fromkeys(("arxiv", "biorxiv", "chemrxiv", "nature_communications"), "2023-05-01")
+    """On those days a first version and a revision were posted on bioRxiv; of arXiv nothing has landed yet."""
+    keys, cursor = looked(resources, seen(biorxiv="2023-05-08", arxiv="2023-01-01"))
 
-    result = looked(resources, json.dumps({**seen, "medrxiv": str(datetime.now(UTC).date())}))
-
-    keys = {request.partition_key for request in result.run_requests or ()}
     assert "biorxiv|2023" in keys
-    assert not [key for key in keys if key and key.startswith("medrxiv")]
-    assert {"arxiv|1998", "arxiv|2023"} <= keys
-    assert all(request.run_key for request in result.run_requests or ())
-    day = str((datetime.now(UTC) - timedelta(days=2)).date())
-    assert set(json.loads(result.cursor or "").values()) == {day}
+    assert "arxiv|2023" in keys
+    assert "arxiv|1998" not in keys  # not landed either, but nobody wanted it so far
+    assert not [key for key in keys if not key.startswith(("biorxiv", "arxiv"))]
+    assert cursor["arxiv"] == str(LAST)
+    assert cursor["biorxiv"] > "2023-05-08"
 
 
-def test_the_next_look_begins_where_this_one_ended(resources: dict[str, Any]) -> None:
-    first = looked(resources, json.dumps(dict.fromkeys(("biorxiv", "medrxiv"), "2023-05-01")))
-    again = looked(resources, first.cursor)
+def test_a_look_ends_in_time_and_the_next_goes_on(
+    resources: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three requests' time a tick: the days go by one after the other, and none is left out."""
+    ticks = iter(range(1000))
+    monkeypatch.setattr("s1mm_assets.automation.monotonic", lambda: next(ticks))
+    monkeypatch.setattr("s1mm_assets.automation.LOOK_S", 3.5)
+    found: set[str] = set()
+    cursor = seen(biorxiv="2023-05-06")
+    for _ in range(3):
+        before = cursor["biorxiv"]
+        keys, cursor = looked(resources, cursor)
+        assert cursor["biorxiv"] > before
+        found |= keys
 
-    assert not [r for r in again.run_requests or () if (r.partition_key or "").startswith("biorxiv")]
+    assert "biorxiv|2023" in found
+
+
+def test_nothing_is_asked_when_all_is_seen(
+    resources: dict[str, Any], publishers: ImitationPublishers
+) -> None:
+    n = len(publishers.requests)
+
+    assert looked(resources, seen()) == (set(), seen())
+    assert len(publishers.requests) == n
 
 
 def test_a_publisher_that_is_down_costs_only_itself(
@@ -83,32 +119,31 @@ def test_a_publisher_that_is_down_costs_only_itself(
 ) -> None:
     """Its cursor stays, so that nothing is missed."""
     publishers.faults.append(Fault("^/details/biorxiv", times=99, status=403))
-    seen = dict.fromkeys(("arxiv", "biorxiv", "medrxiv", "chemrxiv", "nature_communications"), "2019-01-01")
 
-    result = looked(resources, json.dumps(seen))
+    keys, cursor = looked(resources, seen(biorxiv="2023-05-08", nature_communications="2019-06-30"))
 
-    keys = {request.partition_key for request in result.run_requests or ()}
-    assert "medrxiv|2019" in keys
-    assert not [key for key in keys if key and key.startswith("biorxiv")]
-    assert json.loads(result.cursor or "")["biorxiv"] == "2019-01-01"
+    assert "nature_communications|2019" in keys
+    assert not [key for key in keys if key.startswith("biorxiv")]
+    assert cursor["biorxiv"] == "2023-05-08"
 
 
 def test_nobody_is_asked_without_settings(resources: dict[str, Any], publishers: ImitationPublishers) -> None:
     n = len(publishers.requests)
 
-    result = looked({**resources, "settings": Settings()})
+    assert looked({**resources, "settings": Settings()}, {}) == (set(), {})
+    assert len(publishers.requests) == n
 
-    assert (result.run_requests, len(publishers.requests)) == ([], n)
 
-
-def test_the_schedule_asks_for_the_last_month(resources: dict[str, Any]) -> None:
-    """arXiv's years have never landed here; nobody else posted anything in the last month."""
+@pytest.mark.parametrize(("day", "year"), [(date(2026, 11, 5), 2026), (date(2026, 1, 5), 2025)])
+def test_the_schedule_asks_for_the_year_of_the_last_month(
+    resources: dict[str, Any], day: date, year: int
+) -> None:
     context = dg.build_schedule_context(
-        resources=resources, scheduled_execution_time=datetime(2026, 11, 5, 6, tzinfo=UTC)
+        resources={"settings": resources["settings"]},
+        scheduled_execution_time=datetime(day.year, day.month, day.day, 6, tzinfo=UTC),
     )
 
-    requests = list(monthly_papers(context))
+    requests: Any = monthly_papers(context)
 
     keys = {request.partition_key for request in requests}
-    assert {"arxiv|1998", "arxiv|2023"} <= keys
-    assert all((key or "").startswith("arxiv") for key in keys)
+    assert keys == {f"{source}|{year}" for source in resources["settings"].acquisition.publishers}

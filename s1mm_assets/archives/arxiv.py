@@ -36,6 +36,7 @@ OLD_ARCHIVES = frozenset(
 
 NEW_ID = re.compile(r"(\d\d)(\d\d)\.(\d{4,5})(v[1-9]\d*)?", re.ASCII)
 OLD_ID = re.compile(r"([a-z]+(?:-[a-z]+)?)(?:\.[A-Za-z-]{2,})?/?(\d\d)(\d\d)(\d{3})(v[1-9]\d*)?", re.ASCII)
+TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.ASCII)  # of a chunk; sorts as text
 WITHDRAWN = re.compile(r"\b(?:has|have) been withdrawn\b|^\W*withdrawn\b|\bwithdrawn by\b", re.I)
 
 
@@ -146,6 +147,8 @@ class ChunkFile:
 def read_manifest(xml: bytes) -> list[ChunkFile]:
     """Return the chunks that a manifest lists, ordered by year, month and number.
 
+    Of two entries for one chunk, the one with the later timestamp counts, else the one that stands later.
+
     Raises:
         ManifestError: It is no XML, declares entities, or lacks or garbles an element.
     """
@@ -153,8 +156,17 @@ def read_manifest(xml: bytes) -> list[ChunkFile]:
         root = defusedxml.ElementTree.fromstring(xml)
     except (ET.ParseError, defusedxml.DefusedXmlException, ValueError) as error:
         raise ManifestError(f"the manifest is not sound XML: {error}") from None
-    chunks = [_chunk_file(element) for element in root.iter("file")]
-    return sorted(chunks, key=lambda chunk: (chunk.year, chunk.yymm, chunk.seq_num, chunk.filename))
+    chunks: dict[str, ChunkFile] = {}
+    for chunk in map(_chunk_file, root.iter("file")):
+        before = chunks.get(chunk.name)
+        if before is None or not _is_older(chunk, before):
+            chunks[chunk.name] = chunk
+    return sorted(chunks.values(), key=lambda chunk: (chunk.year, chunk.yymm, chunk.seq_num, chunk.filename))
+
+
+def _is_older(chunk: ChunkFile, other: ChunkFile) -> bool:
+    times = chunk.timestamp, other.timestamp
+    return all(map(TIMESTAMP.fullmatch, times)) and times[0] < times[1]
 
 
 def _chunk_file(element: ET.Element) -> ChunkFile:

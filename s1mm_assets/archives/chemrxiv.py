@@ -10,7 +10,7 @@ import html
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, timedelta
 from itertools import takewhile
 from typing import Any
@@ -22,6 +22,7 @@ PREFIX = "10.26434"
 LAUNCH = date(2017, 8, 1)
 LEFT_ENGAGE = date(2026, 1, 1)  # the month in which it did: what Open Engage lists of it and later is not all
 FIGSHARE_YEARS = range(2017, 2022)
+FIGSHARE_NUMBERS = range(15_000_000)  # of papers; 14,7xx,xxx in the summer of 2021
 PAGE_ITEMS = 50  # what Open Engage gives at most
 PAGE_ROWS = 1000  # what Crossref gives at most
 CROSSREF_FIELDS = (
@@ -67,7 +68,8 @@ class Doi:
     paper_id: str  # "10.26434/chemrxiv-2025-81glw", "10.26434/chemrxiv.14731779": without version, lower case
     version: int | None  # None: that of figshare's DOIs which stand for all versions
     year_minted: int | None  # a paper may be posted in the January after
-    is_of_2026: bool = False  # or later
+    is_of_2026: bool = False  # or later: this version, by its shape
+    may_be_of_figshare: bool = False  # the paper, by its number
 
 
 def read_doi(text: str) -> Doi | None:
@@ -85,7 +87,8 @@ def read_doi(text: str) -> Doi | None:
     if minted := MINTED_WITH_YEAR.fullmatch(name):
         return Doi(paper_id, version or 1, int(minted[1])) if mark != "." else None
     if NUMBERED.fullmatch(name) and mark != "-":
-        return Doi(paper_id, version, None, is_of_2026=mark == "/")
+        is_low = int(name.rpartition(".")[2]) in FIGSHARE_NUMBERS
+        return Doi(paper_id, version, None, is_of_2026=mark == "/", may_be_of_figshare=is_low)
     return None
 
 
@@ -109,6 +112,7 @@ class Preprint:
     is_withdrawn: bool
     pdf_url: str | None
     size: int | None  # bytes of the PDF, where it is said
+    other_pdf_urls: Sequence[str] = field(default_factory=list)  # where it was said to lie when asked before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -398,6 +402,7 @@ class Paper:
     """A paper: its newest version, and when its first was posted."""
 
     newest: Preprint
+    pdf_urls: Sequence[str]  # where its PDF may lie, by all routes; what is said now comes first
     first_posted: str  # ISO date, or the year alone
     is_sure: bool  # whether it is the date of version 1
 
@@ -412,7 +417,7 @@ def papers_of(preprints: Iterable[Preprint]) -> list[Paper]:
 
     A paper was first posted when its version 1 was, where one of the preprints is that. Else it belongs to the year
     in its DOI (that of Open Engage: the day is not known then), else to the day of the oldest version known.
-    Of two records of one version the one with a PDF counts, then the later.
+    Of two records of one version the one with a PDF counts, then the later; withdrawn it is if one of them says so.
     """
     versions: dict[str, list[Preprint]] = {}
     for preprint in preprints:
@@ -425,39 +430,59 @@ def _paper(paper_id: str, versions: Sequence[Preprint]) -> Paper:
     newest = max(
         versions, key=lambda each: (each.version or 0, bool(each.pdf_url), each.posted or "", each.doi)
     )
+    same = [newest, *(each for each in versions if each.version == newest.version)]
+    said = [each.pdf_url for each in same] + [url for each in same for url in each.other_pdf_urls]
     first = [each.posted for each in versions if each.version == 1 and each.posted]
-    if first:
-        return Paper(newest=newest, first_posted=min(first), is_sure=True)
+    return Paper(
+        newest=replace(newest, is_withdrawn=any(each.is_withdrawn for each in same)),
+        pdf_urls=list(dict.fromkeys(url for url in said if url)),
+        first_posted=min(first) if first else _likely_posted(paper_id, versions),
+        is_sure=bool(first),
+    )
+
+
+def _likely_posted(paper_id: str, versions: Sequence[Preprint]) -> str:
+    """Return when a paper was first posted, as far as it is known without version 1."""
     doi = read_doi(paper_id)
-    minted = doi.year_minted if doi else None
     known = min((each.posted for each in versions if each.posted), default="")
-    return Paper(newest=newest, first_posted=str(minted) if minted else known, is_sure=False)
+    return str(doi.year_minted) if doi and doi.year_minted else known
 
 
 def undecided_since(preprints: Iterable[Preprint]) -> date | None:
     """Return from when on version 1 must be sought of papers whose year is not known without it; None: of none."""
-    known = list(preprints)
-    decided = {each.paper_id for each in known if each.version == 1 and each.posted}
-    open_dois = [read_doi(each.doi) for each in known if each.paper_id not in decided]
+    known = [(each, read_doi(each.doi)) for each in preprints]
+    decided = {each.paper_id for each, doi in known if doi and _is_first(each, doi)}
+    open_dois = [doi for each, doi in known if doi and each.paper_id not in decided]
     starts = [
-        LEFT_ENGAGE if doi.is_of_2026 else LAUNCH for doi in open_dois if doi and doi.year_minted is None
+        LEFT_ENGAGE if doi.is_of_2026 and not doi.may_be_of_figshare else LAUNCH
+        for doi in open_dois
+        if doi.year_minted is None
     ]
     return min(starts, default=None)
+
+
+def _is_first(preprint: Preprint, doi: Doi) -> bool:
+    """Whether a preprint tells a paper's year: version 1, unless that of 2026 may follow figshare's of one number."""
+    may_follow = doi.is_of_2026 and doi.may_be_of_figshare
+    return preprint.version == 1 and bool(preprint.posted) and not may_follow
 
 
 def possible_years(preprint: Preprint) -> set[int]:
     """Return the years that a paper may belong to, by what one of its versions says."""
     posted = int(preprint.posted[:4]) if preprint.posted else None
-    if preprint.version == 1 and posted:
-        return {posted}
     doi = read_doi(preprint.doi)
+    if posted and doi and _is_first(preprint, doi):
+        return {posted}
     if doi and doi.year_minted:  # posted in that year, or in the January after
         return {doi.year_minted, min(doi.year_minted + 1, posted or doi.year_minted)}
-    if posted is None:
+    if posted is None or doi is None:
         return set()
-    start = LEFT_ENGAGE.year if doi and doi.is_of_2026 else FIGSHARE_YEARS.start
-    last = posted if start == LEFT_ENGAGE.year else min(posted, FIGSHARE_YEARS.stop - 1)
-    return set(range(start, last + 1)) | ({posted} if preprint.version is None else set())
+    years = {posted} if preprint.version is None else set()
+    if doi.is_of_2026:
+        years.update(range(LEFT_ENGAGE.year, posted + 1))
+    if doi.may_be_of_figshare or not doi.is_of_2026:
+        years.update(range(FIGSHARE_YEARS.start, min(posted + 1, FIGSHARE_YEARS.stop)))
+    return years
 
 
 def metadata_of(paper: Paper) -> Metadata:
@@ -487,17 +512,45 @@ def version_name(preprint: Preprint) -> str | None:
 
 # --- months, as they are remembered ------------------------------------------------------------------------
 
-INDEX_FORMAT = 1
+INDEX_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Month:
     """What was listed of one month."""
 
+    asked: str  # ISO date: when
     routes: Sequence[str]  # who answered
     preprints: Sequence[Preprint]
     n_passed_over: int
     passed_over: Sequence[str] = field(default_factory=tuple)  # examples
+
+
+def joined(before: Month, now: Month) -> Month:
+    """Return what a month holds by what was said of it before and what is said now.
+
+    What is said now counts, but for the day of posting: a paper stays of one year, and lies where it lay, whichever
+    route says it. Versions that are listed no more, as Open Engage does with all but the newest, stay as they were,
+    and so do withdrawals and the addresses of PDFs.
+    """
+    known: dict[tuple[str, int | None], list[Preprint]] = {}
+    for preprint in before.preprints:
+        known.setdefault((preprint.paper_id, preprint.version), []).append(preprint)
+    preprints = [_joined(known.get((each.paper_id, each.version), []), each) for each in now.preprints]
+    listed = {(each.paper_id, each.version) for each in now.preprints}
+    kept = [each for version, found in known.items() if version not in listed for each in found]
+    return replace(now, preprints=[*preprints, *kept])
+
+
+def _joined(before: Sequence[Preprint], now: Preprint) -> Preprint:
+    said = [url for each in before for url in (each.pdf_url, *each.other_pdf_urls)]
+    others = dict.fromkeys([*now.other_pdf_urls, *said])
+    return replace(
+        now,
+        posted=next((each.posted for each in before if each.posted), now.posted),
+        is_withdrawn=now.is_withdrawn or any(each.is_withdrawn for each in before),
+        other_pdf_urls=[url for url in others if url and url != now.pdf_url],
+    )
 
 
 def months_from(first: date, last: date) -> list[date]:
@@ -524,6 +577,7 @@ def read_index(data: bytes) -> Month | None:
         if row.pop("format") != INDEX_FORMAT:
             return None
         preprints = [Preprint(**each) for each in row.pop("preprints")]
+        date.fromisoformat(row["asked"])
         return Month(preprints=preprints, **row) if all(map(_is_sound, preprints)) else None
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
@@ -536,4 +590,6 @@ def _is_sound(preprint: Preprint) -> bool:
     is_dated = (
         bool(KNOWN_DAY.fullmatch(preprint.posted)) if preprint.posted else bool(doi and doi.year_minted)
     )
-    return is_known and is_dated and type(preprint.version) in (int, type(None))
+    urls = [preprint.pdf_url or "", *preprint.other_pdf_urls]
+    is_addressed = all(isinstance(url, str) for url in urls)
+    return is_known and is_dated and is_addressed and type(preprint.version) in (int, type(None))

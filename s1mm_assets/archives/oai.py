@@ -5,6 +5,7 @@ Formats only: what a page of an answer says. Asking, and going from page to page
 """
 
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -22,7 +23,11 @@ from s1mm_assets.archives.arxiv import parse_id
 EARLIEST = date(2005, 9, 16)
 """No record of arXiv's has an older datestamp; a window that ends before it is refused."""
 
-CONTROLS = bytes({*range(32)} - {9, 10, 13})  # no XML may hold them; some abstracts do
+FORBIDDEN = re.compile(
+    r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+)  # in XML; some abstracts hold it
+REFERENCE = re.compile(r"&#(?:x([0-9A-Fa-f]+)|([0-9]+));", re.ASCII)
+MAX_DIGITS = 9  # of a reference to anything that there is; leading zeros aside
 MAX_MESSAGE = 200  # characters of what a publisher says that are repeated in an error
 COLLECTIVE = re.compile(r"\b(?:collaborations?|consortium|group|team)\b", re.I)
 SUFFIX = re.compile(r"(?:jr|sr)\.?|i{2,3}|iv", re.I)
@@ -71,6 +76,8 @@ class Page:
 def read_page(xml: bytes) -> Page:
     """Read an answer in arXivRaw or arXiv.
 
+    Bytes that are no UTF-8 are replaced, and what no XML may hold is dropped, so that one bad abstract costs no page.
+
     Raises:
         OaiError: It is an error of the protocol (noRecordsMatch, badResumptionToken …), or no answer at all.
     """
@@ -99,11 +106,19 @@ def _body_of(root: ET.Element) -> ET.Element:
 
 
 def _root_of(xml: bytes) -> ET.Element:
+    text = REFERENCE.sub(_reference, FORBIDDEN.sub("", xml.decode("utf-8-sig", "replace")))
     try:
-        root: ET.Element = defusedxml.ElementTree.fromstring(xml.translate(None, CONTROLS), forbid_dtd=True)
+        root: ET.Element = defusedxml.ElementTree.fromstring(text, forbid_dtd=True)
     except (ET.ParseError, defusedxml.DefusedXmlException, ValueError, LookupError) as error:
         raise OaiError("", f"it is not sound XML: {error}") from None
     return root
+
+
+def _reference(match: re.Match[str]) -> str:
+    """Return a character reference as it is; nothing where it refers to what no XML may hold."""
+    digits = (match[1] or match[2]).lstrip("0") or "0"
+    code = int(digits, 16 if match[1] else 10) if len(digits) <= MAX_DIGITS else sys.maxunicode + 1
+    return "" if code > sys.maxunicode or FORBIDDEN.match(chr(code)) else match[0]
 
 
 def row_of(record: ET.Element) -> Row:

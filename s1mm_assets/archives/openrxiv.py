@@ -28,7 +28,6 @@ from s1mm_assets.archives.zip_directory import (
 from s1mm_assets.tables import Metadata, Rejection
 
 CURRENT, BACK = "Current_Content/", "Back_Content/"
-LAST_BACK_YEAR = 2019  # what was posted later came into the folders of months
 # fmt: off
 MONTHS = (
     "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
@@ -41,6 +40,7 @@ MAX_MANIFEST_BYTES = MIB
 HEADS = (16 * 1024, 64 * 1024)  # packed bytes of an article: where the first do not tell, more is read
 MAX_HEAD_BYTES = 512 * 1024  # unpacked
 MAX_ARTICLES = 3  # of a package; one of the first gives the DOI, or none does
+MAX_NAMES = 200  # of a package's files: where these agree on a version, it is that
 NOT_THE_ARTICLE = frozenset({"manifest.xml", "transfer.xml", "directives.xml", "peer_review.xml"})
 IMAGES = frozenset({"tif", "tiff", "gif", "jpg", "jpeg", "png", "eps", "svg", "bmp", "webp"})
 
@@ -52,7 +52,7 @@ ARTICLE_ID = re.compile(r"<article-id\b([^<>]{0,400})>([^<]{1,400})<")
 PUB_ID_TYPE = re.compile(r"pub-id-type\s{0,9}=\s{0,9}[\"']doi[\"']", re.I)
 VERSION = re.compile(r"<article-version\b[^<>]{0,400}>\s{0,99}(\d{1,3})(?:\.(\d{1,3}))?\s{0,99}<")
 IN_ID = re.compile(r"(?<=\d)v(\d{1,3})\s{0,9}$")
-IN_NAME = re.compile(r"\d{4,}v(\d{1,3})[_.]")
+IN_NAME = re.compile(r"(?<!\d)\d{4,9}v(\d{1,3})[_.]")
 RESOLVER = re.compile(r"^(?:https?://(?:dx\.)?doi\.org/|doi:|info:doi/)\s{0,9}", re.I)
 DOI = re.compile(r"10\.\d{4,9}/[a-z0-9][a-z0-9._;()/:-]{0,79}", re.ASCII)
 DATED = re.compile(r"10\.\d{4,9}/(20\d\d)\.(?:0[1-9]|1[0-2])\.\d\d\.\d+", re.ASCII)
@@ -61,7 +61,6 @@ MARKS = re.compile(r"[OC]_(?:SCPLOW|SCPCAP|LI|ST_ABS|TEXTBOX)")
 FIGURE_MARKS = re.compile(r"O_(FIG|TBL).{0,1000}?C_\1", re.S)
 WITHDRAWN = re.compile(r"^\W{0,9}withdrawn\b|\bhas been withdrawn\b", re.I)
 ROW_FIELDS = ("doi", "version", "date", "title", "authors", "abstract", "category", "license", "type")
-MD5 = re.compile(r"[0-9a-f]{32}", re.ASCII)
 MAX_TEXT, MAX_AUTHORS, MAX_NAME, MAX_WORD = 40_000, 3_500, 300, 200
 MAX_PAGE_ROWS = 10_000
 
@@ -83,16 +82,15 @@ def month_of_folder(folder: str) -> tuple[int, int] | None:
 def folders_of_year(folders: Collection[str], year: int) -> list[str]:
     """Return the folders that can hold any version of a paper first posted in a year, the oldest first.
 
-    Those are the months from its January on, and of the years to 2019 the back batches. A folder of another name
-    is taken along: nothing says what it holds.
+    Those are the months from the December before on, since what is posted in the first days of a year can lie there,
+    and all back batches: most of what they hold is older than the months, not all. A folder of another name is taken
+    along: nothing says what it holds.
     """
-    wanted = []
-    for folder in sorted(set(folders), key=folder_age):
-        month = month_of_folder(folder)
-        is_back = folder.startswith(BACK)
-        if year <= LAST_BACK_YEAR if is_back else month is None or month[0] >= year:
-            wanted.append(folder)
-    return wanted
+    return [
+        folder
+        for folder in sorted(set(folders), key=folder_age)
+        if folder.startswith(BACK) or (month_of_folder(folder) or (year, 0)) >= (year - 1, 12)
+    ]
 
 
 def folder_age(folder: str) -> tuple[int, int, str]:
@@ -133,11 +131,6 @@ class Package:
     def number(self) -> int:
         """Its version; a package that gives none is the first."""
         return self.version or 1
-
-    @property
-    def md5(self) -> str | None:
-        """Its MD5, where the etag is one and not that of an upload in parts."""
-        return self.etag if MD5.fullmatch(self.etag) else None
 
     @property
     def age(self) -> tuple[tuple[int, int, str], str]:
@@ -294,8 +287,9 @@ def year_of_doi(doi: str) -> int | None:
 
 
 def _version_in_names(paths: Sequence[str]) -> int | None:
-    """Return the version that all images bear in their names ("577295v2_fig1.tif"); None where they do not agree."""
-    found = {int(match[1]) for path in paths if (match := IN_NAME.search(posixpath.basename(path)))}
+    """Return the version that images bear in their names ("577295v2_fig1.tif"); None where they do not agree."""
+    names = [posixpath.basename(path) for path in paths[:MAX_NAMES]]
+    found = {int(match[1]) for name in names if (match := IN_NAME.search(name))}
     return found.pop() or None if len(found) == 1 else None
 
 
@@ -389,18 +383,34 @@ def read_page(data: bytes) -> Page:
     return Page(kept, _whole(message.get("total")))
 
 
-def write_rows(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """Return the rows of a window as lines of JSON, their number first."""
-    return "".join(f"{json.dumps(line)}\n" for line in (len(rows), *rows)).encode("ascii")
+@dataclass(frozen=True, slots=True)
+class KeptRows:
+    """The rows of a window, as they were once."""
+
+    rows: list[dict[str, Any]]
+    asked: date
 
 
-def read_rows(data: bytes) -> list[dict[str, Any]] | None:
+def write_rows(kept: KeptRows) -> bytes:
+    """Return rows as lines of JSON; their number, and the day on which they were asked for, first."""
+    first = {"n_rows": len(kept.rows), "asked": kept.asked.isoformat()}
+    return "".join(f"{json.dumps(line)}\n" for line in (first, *kept.rows)).encode("ascii")
+
+
+def read_rows(data: bytes) -> KeptRows | None:
     """Return the rows of `write_rows`; None where it is not that, in whole."""
     try:
-        n_rows, *rows = (json.loads(line) for line in data.splitlines())
-    except ValueError:
+        first, *rows = (json.loads(line) for line in data.splitlines())
+        n_rows, asked = first["n_rows"], date.fromisoformat(first["asked"])
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
-    return rows if n_rows == len(rows) else None
+    is_whole = n_rows == len(rows) and all(isinstance(row, dict) for row in rows)
+    return KeptRows(rows, asked) if is_whole else None
+
+
+def row_key(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what tells a row from another: paper, version, and the day, since one version can have two rows."""
+    return tuple(str(row.get(name))[:400] for name in ("doi", "version", "date"))
 
 
 def _whole(number: Any) -> int:

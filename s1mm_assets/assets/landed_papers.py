@@ -30,7 +30,7 @@ def landed_papers(
     acquired = publishers.acquisition(
         source,
         year,
-        folder=sources.folder(source),
+        folder=sources.folder_to_fill(source),
         terms=settings.acquisition,
         report=context.log.info,
     ).run()

@@ -10,6 +10,7 @@ from s1mm_assets.partitions import source_and_year
 from s1mm_assets.resources.publishers import PublisherError
 from s1mm_assets.resources.publishers.acquire import Acquired, Acquisition, Todo
 from s1mm_assets.resources.publishers.usage import GB
+from s1mm_assets.resources.sources.reading import SourceError
 
 
 def land(partitions: Sequence[str], *, is_dry_run: bool, max_usd: float | None) -> int:
@@ -24,12 +25,12 @@ def land(partitions: Sequence[str], *, is_dry_run: bool, max_usd: float | None) 
             acquisition = PUBLISHERS.acquisition(
                 source,
                 year,
-                folder=SOURCES.folder(source),
+                folder=SOURCES.folder_to_fill(source),
                 terms=terms,
                 report=lambda line, key=key: err.print(f"{key} {line}", markup=False, highlight=False),  # type: ignore[misc]
             )
             say(key, acquisition, is_dry_run=is_dry_run)
-        except PublisherError as error:
+        except (PublisherError, SourceError) as error:
             err.print(f"{key} {error}", markup=False, highlight=False, style="red")
             is_sound = False
     return 0 if is_sound else 1

@@ -3,6 +3,7 @@
 import io
 import json
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -181,6 +182,25 @@ def test_a_written_manifest_is_read_back() -> None:
 
     assert read_manifest(manifest_xml(chunks)) == chunks[::-1]
     assert (chunks[0].year, chunks[0].name, chunks[0].num_items) == (2000, "arXiv_src_0001_002", 3)
+
+
+@pytest.mark.parametrize(
+    ("times", "counts"),
+    [
+        (("2023-01-02 00:00:00", "2023-01-01 00:00:00"), 0),
+        (("2023-01-01 00:00:00", "2023-01-02 00:00:00"), 1),
+        (("2023-01-01 00:00:00", "2023-01-01 00:00:00"), 1),
+        (("2023-01-01 00:00:00", ""), 1),
+        (("Sun Jan  1 00:00:00 2023", "2022-01-01 00:00:00"), 1),
+    ],
+)
+def test_of_two_entries_for_one_chunk_the_later_counts(times: tuple[str, str], counts: int) -> None:
+    """By their times, where both tell one; else by their places."""
+    chunk = pack_chunk(PAPERS, "0001", 1)[0]
+    entries = [replace(chunk, md5sum=f"{n}" * 32, timestamp=time) for n, time in enumerate(times)]
+    other = pack_chunk(PAPERS, "0001", 2)[0]
+
+    assert read_manifest(manifest_xml([*entries, other])) == [entries[counts], other]
 
 
 ENTITIES = (

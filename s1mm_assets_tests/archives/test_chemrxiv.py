@@ -20,6 +20,7 @@ from s1mm_assets.archives.chemrxiv import (
     crossref_preprint,
     engage_preprint,
     index_bytes,
+    joined,
     metadata_of,
     month_after,
     months_from,
@@ -320,7 +321,12 @@ def test_a_field_that_is_nonsense_costs_one_item_at_most(name: str, value: Any) 
     assert len(page.preprints) + len(page.passed_over) == 3
     assert page.preprints[-1].doi == "10.26434/chemrxiv-2025-22222"
     assert papers_of(page.preprints)
-    assert read_index(index_bytes(Month(routes=[], preprints=page.preprints, n_passed_over=0))) is not None
+    assert (
+        read_index(
+            index_bytes(Month(asked="2025-10-01", routes=[], preprints=page.preprints, n_passed_over=0))
+        )
+        is not None
+    )
 
 
 @given(st.sampled_from(sorted(V1.work(BASE))), JSON)
@@ -396,6 +402,21 @@ def test_of_two_records_of_a_version_the_one_with_a_pdf_counts() -> None:
         assert paper.newest == offered
 
 
+def test_a_version_is_withdrawn_if_one_route_says_so() -> None:
+    """And its PDF may lie wherever one of them says, at the address of the record that counts first."""
+    withdrawn = preprint("10.26434/chemrxiv.15007431/v1", "2026-08-14", pdf_url=None, is_withdrawn=True)
+    one = preprint(
+        "10.26434/chemrxiv.15007431/v1", "2026-08-14", pdf_url="https://a/1", other_pdf_urls=["https://c/1"]
+    )
+    other = preprint("10.26434/chemrxiv.15007431/v1", "2026-08-15", pdf_url="https://b/1")
+    older = preprint("10.26434/chemrxiv.15007431", "2026-08-13", pdf_url="https://d/1")
+
+    (paper,) = papers_of([older, one, withdrawn, other])
+
+    assert metadata_of(paper).is_withdrawn
+    assert paper.pdf_urls == ["https://b/1", "https://a/1", "https://c/1"]
+
+
 def test_since_when_version_1_must_be_sought() -> None:
     numbered = preprint("10.26434/chemrxiv.12345678.v2", "2020-05-01")
     of_2026 = preprint("10.26434/chemrxiv.15007431/v2", "2026-08-14")
@@ -407,6 +428,18 @@ def test_since_when_version_1_must_be_sought() -> None:
     assert undecided_since([numbered, first]) is None
 
 
+@pytest.mark.parametrize("version", ["/v1", "/v2"])
+def test_a_number_of_figshares_that_goes_on_since_2026_is_sought_from_the_launch_on(version: str) -> None:
+    """So that the paper is of one year, whichever is listed: that of its first version."""
+    old = preprint("10.26434/chemrxiv.14731779.v1", "2019-05-01")
+    new = preprint(f"10.26434/chemrxiv.14731779{version}", "2026-08-14")
+
+    assert undecided_since([new]) == LAUNCH
+    assert undecided_since([preprint("10.26434/chemrxiv.15000000/v2", "2026-08-14")]) == LEFT_ENGAGE
+    assert {2019, 2026} <= possible_years(new)
+    assert [paper.year for paper in papers_of([new, old])] == [2019]
+
+
 @pytest.mark.parametrize(
     ("doi", "posted", "years"),
     [
@@ -416,6 +449,10 @@ def test_since_when_version_1_must_be_sought() -> None:
         ("10.26434/chemrxiv.12345678.v2", "2019-05-01", {2017, 2018, 2019}),
         ("10.26434/chemrxiv.12345678.v3", "2024-05-01", {2017, 2018, 2019, 2020, 2021}),
         ("10.26434/chemrxiv.15007431/v2", "2027-08-14", {2026, 2027}),
+        ("10.26434/chemrxiv.15000000/v1", "2027-08-14", {2027}),
+        ("10.26434/chemrxiv.14731779/v2", "2026-08-14", {2017, 2018, 2019, 2020, 2021, 2026}),
+        ("10.26434/chemrxiv.14731779/v1", "2026-08-14", {2017, 2018, 2019, 2020, 2021, 2026}),
+        ("10.26434/chemrxiv.14731779.v1", "2019-05-01", {2019}),
     ],
 )
 def test_the_years_that_a_version_may_belong_to(doi: str, posted: str, years: set[int]) -> None:
@@ -439,16 +476,55 @@ def test_months() -> None:
 
 def test_a_month_is_remembered_as_it_was() -> None:
     month = Month(
-        routes=["Crossref"], preprints=[crossref_preprint(work())], n_passed_over=2, passed_over=["x: y"]
+        asked="2025-12-01",
+        routes=["Crossref"],
+        preprints=[crossref_preprint(work())],
+        n_passed_over=2,
+        passed_over=["x: y"],
     )
 
     assert read_index(index_bytes(month)) == month
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"7", b"{}", b'{"format": 0}', b'{"format": 1}'])
+def month(*preprints: Preprint, asked: str = "2025-10-01") -> Month:
+    return Month(asked=asked, routes=["Crossref"], preprints=preprints, n_passed_over=0)
+
+
+def test_a_month_that_is_asked_for_again_loses_nothing() -> None:
+    """What is said now counts; the day stays, and so do versions that are listed no more, and addresses."""
+    doi = "10.26434/chemrxiv-2025-81glw"
+    first = preprint(doi, "2025-09-15", pdf_url="https://a/1", licence="CC BY 4.0")
+    second = preprint(f"{doi}-v2", "2025-09-20", pdf_url="https://a/2", is_withdrawn=True)
+    again = replace(
+        second, posted="2025-09-19", pdf_url="https://b/2", licence="CC BY NC 4.0", is_withdrawn=False
+    )
+    new = preprint("10.26434/chemrxiv-2025-22222", "2025-09-30")
+
+    found = joined(month(first, second), month(again, new, asked="2026-01-01"))
+
+    expected = replace(again, posted="2025-09-20", is_withdrawn=True, other_pdf_urls=["https://a/2"])
+    assert found == replace(month(asked="2026-01-01"), preprints=[expected, new, first])
+    once_more = joined(found, month(second))
+    assert once_more.preprints[0].other_pdf_urls == ["https://b/2"]
+    assert once_more.preprints[0].pdf_url == "https://a/2"
+    assert read_index(index_bytes(replace(found, passed_over=[]))) == replace(found, passed_over=[])
+
+
+@pytest.mark.parametrize("asked", [None, 7, "", "yesterday", "2025-13-01"])
+def test_a_month_of_which_nobody_knows_when_it_was_asked_is_not_believed(asked: Any) -> None:
+    row = json.loads(index_bytes(month(crossref_preprint(work()))))
+
+    assert read_index(json.dumps(row).encode()) is not None
+    assert read_index(json.dumps(row | {"asked": asked}).encode()) is None
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"7", b"{}", b'{"format": 1}', b'{"format": 2}'])
 def test_what_is_no_month_is_not_believed(data: bytes) -> None:
     assert read_index(data) is None
-    assert read_index(index_bytes(Month(routes=[], preprints=[], n_passed_over=0))[:-1]) is None
+    assert (
+        read_index(index_bytes(Month(asked="2025-10-01", routes=[], preprints=[], n_passed_over=0))[:-1])
+        is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -460,11 +536,14 @@ def test_what_is_no_month_is_not_believed(data: bytes) -> None:
         {"doi": "10.1101/2020.01.01"},
         {"doi": None},
         {"paper_id": "10.26434/chemrxiv-2025-xxxxx"},
+        {"pdf_url": 7},
+        {"other_pdf_urls": [7]},
+        {"other_pdf_urls": None},
         {"more": 1},
     ],
 )
 def test_a_remembered_preprint_that_was_changed_is_not_believed(changed: dict[str, Any]) -> None:
-    month = Month(routes=[], preprints=[crossref_preprint(work())], n_passed_over=0)
+    month = Month(asked="2025-10-01", routes=[], preprints=[crossref_preprint(work())], n_passed_over=0)
     row = json.loads(index_bytes(month))
     row["preprints"][0] |= changed
 

@@ -174,11 +174,39 @@ def test_control_characters_in_an_abstract_are_no_reason_to_lose_a_page() -> Non
     assert read_page(data.encode()).rows[0]["abstract"] == "  Short.\n"
 
 
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (b"Sh&#11;ort&#x0b;.&#0;", "Short."),
+        (b"Sh&#xD800;o&#xdfff;r&#65535;t&#xFFFE;.", "Short."),
+        (b"Short.&#x110000;&#99999999999999;&#" + b"9" * 9_999 + b";", "Short."),
+        (b"&#83;h&#x6f;rt.&#9;&#x10FFFF;&#000000000000065;", "Short.\t\U0010ffffA"),
+        (b"Sh\xff\xfeort\xe9.", "Sh\ufffd\ufffdort\ufffd."),
+        (b"Sh\xed\xa0\x80ort\xef\xbf\xbe.", "Sh\ufffd\ufffd\ufffdort."),
+        ("Café".encode(), "Café"),
+    ],
+)
+def test_what_no_xml_may_hold_is_no_reason_to_lose_a_page(written: bytes, read: str) -> None:
+    """As characters, as references to them, and as bytes that are no UTF-8."""
+    whole = f"{HEAD}<ListRecords>{record()}</ListRecords></OAI-PMH>".encode()
+
+    for mark in (b"", b"\xef\xbb\xbf"):
+        (row,) = read_page(mark + whole.replace(b"Short.", written)).rows
+        assert row["abstract"] == f"  {read}\n"
+
+
 @given(st.binary(max_size=400))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     for whole in (data, HEAD.encode() + b"<ListRecords>" + data + b"</ListRecords></OAI-PMH>"):
         with suppress(OaiError):
             read_page(whole)
+
+
+@given(st.integers(0, 2**24), st.sampled_from(["&#{};", "&#x{:x};", "&#x{:07X};"]))
+def test_no_character_reference_costs_a_page(code: int, form: str) -> None:
+    data = f"{HEAD}<ListRecords>{record()}</ListRecords></OAI-PMH>".replace("Short.", form.format(code))
+
+    assert len(read_page(data.encode()).rows) == 1
 
 
 # --- authors -----------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s1mm_assets.archives.openrxiv import (
+    MAX_NAMES,
     DetailsError,
+    KeptRows,
     Package,
     articles_among,
     authors_in,
@@ -70,30 +73,31 @@ def test_months_of_folders(folder: str, month: tuple[int, int] | None) -> None:
     assert month_of_folder(folder) == month
 
 
-def test_a_year_needs_the_folders_from_its_january_on() -> None:
-    """Revisions of a paper come in any later month; back batches hold what was posted up to 2019."""
+def test_a_year_needs_the_folders_from_the_december_before_on() -> None:
+    """Revisions of a paper come in any later month, its first days' in the one before; in back batches may be all."""
     folders = [
         "Back_Content/Batch_02/",
         "Back_Content/Batch_01/",
+        "Back_Content/May_2018/",
         "Current_Content/May_2019/",
         "Current_Content/January_2020/",
+        "Current_Content/December_2019/",
         "Current_Content/December_2018/",
         "Current_Content/April_2020/",
         "Current_Content/Oddments/",
     ]
+    ordered = sorted(folders, key=folder_age)
+    whatever = [folder for folder in ordered if folder.startswith("Back") or "Odd" in folder]
 
+    assert len(whatever) == 4
+    assert folders_of_year(folders, 2019) == ordered
+    assert folders_of_year(folders, 2022) == whatever
     assert folders_of_year(folders, 2020) == [
-        "Current_Content/Oddments/",
+        *whatever,
+        "Current_Content/December_2019/",
         "Current_Content/January_2020/",
         "Current_Content/April_2020/",
     ]
-    assert folders_of_year(folders, 2019)[:3] == [
-        "Back_Content/Batch_01/",
-        "Back_Content/Batch_02/",
-        "Current_Content/Oddments/",
-    ]
-    assert len(folders_of_year(folders, 2018)) == len(folders)
-    assert sorted(folders, key=folder_age)[-1] == "Current_Content/April_2020/"
 
 
 @given(st.lists(st.text(max_size=12), min_size=2, max_size=2, unique_by=lambda name: name.strip("/")))
@@ -187,6 +191,15 @@ def test_the_version_may_stand_in_the_names_alone() -> None:
     assert inspected(meca(files)).number == 4
     unsaid = inspected(meca({**files, "577295v5_fig3.tif": IMAGE}))
     assert (unsaid.version, unsaid.number, unsaid.fault) == (None, 1, None)
+
+
+def test_names_are_read_within_bounds() -> None:
+    """Of some hundred files; and a row of a thousand digits is no identifier, wherever in it one begins to read."""
+    paper = {"577295.xml": article(DOI, None)}
+    images = {f"577295v4_fig{n}.tif": b"" for n in range(MAX_NAMES)}
+
+    assert inspected(meca({**paper, **images, "577295v5_fig.tif": b""})).version == 4
+    assert inspected(meca({**paper, "0" * 900 + "577295v4_fig1.tif": b""})).version is None
 
 
 def test_a_package_under_a_folder_of_its_own_is_read() -> None:
@@ -301,7 +314,7 @@ def test_the_year_of_a_doi() -> None:
 
 
 def test_the_age_of_a_package_is_that_of_its_folder() -> None:
-    """By months, though it may lie deeper; and an etag of an upload in parts is no MD5."""
+    """By months, though it may lie deeper."""
     keys = [
         "Back_Content/Batch_12/z.meca",
         "Current_Content/May_2021/z.meca",
@@ -311,8 +324,6 @@ def test_the_age_of_a_package_is_that_of_its_folder() -> None:
     packages = [Package(key=key, size=1, etag="0" * 32) for key in keys]
 
     assert [each.key for each in sorted(packages, key=lambda package: package.age)] == keys
-    assert packages[0].md5 == "0" * 32
-    assert Package(key="a", size=1, etag="0" * 32 + "-2").md5 is None
 
 
 def test_an_index_survives_a_round_trip_and_damage() -> None:
@@ -491,14 +502,22 @@ def test_authors_without_a_comma_stay_as_written() -> None:
 
 
 def test_kept_rows_are_whole_or_none() -> None:
-    rows = [{"doi": DOI, "title": "é\u2028"}, {}]
-    data = write_rows(rows)
+    """They bear the day on which they were asked for; what says none is not used."""
+    kept = KeptRows([{"doi": DOI, "title": "é\u2028"}, {}], date(2024, 6, 15))
+    data = write_rows(kept)
 
-    assert read_rows(data) == rows
-    assert read_rows(write_rows([])) == []
-    assert read_rows(data[: data.rindex(b"{")]) is None
-    assert read_rows(data[:-4]) is None
-    assert read_rows(b"") is None
+    assert read_rows(data) == kept
+    assert read_rows(write_rows(KeptRows([], kept.asked))) == KeptRows([], kept.asked)
+    for damaged in (
+        data[: data.rindex(b"{")],
+        data[:-4],
+        data.replace(b"2024-06-15", b"2024-06-31"),
+        data.replace(b"asked", b"said"),
+        data.replace(b"{}", b"[]"),
+        data.replace(b'{"n_rows": 2, "asked": "2024-06-15"}', b"2"),
+        b"",
+    ):
+        assert read_rows(damaged) is None
 
 
 @given(

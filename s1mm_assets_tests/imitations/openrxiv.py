@@ -24,6 +24,10 @@ PAGE_SIZE = 30
 WINDOW = re.compile(
     r"/(biorxiv|medrxiv)/(\d{4}-\d\d-\d\d)/(\d{4}-\d\d-\d\d)(?:/(\d{1,9}))?(?:/json)?/?", re.ASCII
 )
+BEGAN = {"biorxiv": (2013, 11), "medrxiv": (2019, 6)}
+LAST_YEAR = 2030
+MONTHLY = "10.1101/000001"  # a paper without a package, and of no year: its first version is lacking
+
 MEDIA_TYPES = {
     "xml": "application/xml",
     "pdf": "application/pdf",
@@ -43,11 +47,19 @@ class Puts(Protocol):
 
 
 class OpenRxivDetails:
-    """`/{server}/{from}/{to}/{cursor}` over rows in memory."""
+    """`/{server}/{from}/{to}/{cursor}` over rows in memory.
+
+    No month since a server began is without rows, as on the real ones: one paper is revised on the first of each.
+    """
 
     def __init__(self) -> None:
         self.rows: dict[str, list[Json]] = {"biorxiv": [], "medrxiv": []}
         self.n_withheld = 0  # rows that the total counts and no page gives
+        self.heeds_cursors = True
+        for server, began in BEGAN.items():
+            months = [(year, month) for year in range(began[0], LAST_YEAR + 1) for month in range(1, 13)]
+            for number, (year, month) in enumerate([each for each in months if each >= began], start=2):
+                self.post(server, MONTHLY, number, f"{year}-{month:02}-01")
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer one request."""
@@ -62,7 +74,7 @@ class OpenRxivDetails:
     def _answer(self, server: str, since: str, until: str, cursor: int) -> Json:
         found = [row for row in self.rows[server] if since <= row["date"] <= until]
         found.sort(key=lambda row: (row["date"], row["doi"], int(row["version"])))
-        page = found[cursor : cursor + PAGE_SIZE]
+        page = found[cursor : cursor + PAGE_SIZE] if self.heeds_cursors else found[:PAGE_SIZE]
         if not page:
             return {"messages": [{"status": "no posts found"}], "collection": []}
         counts: Json = {

@@ -75,8 +75,11 @@ class Publisher(Protocol):
             ChangedError: It is another file than when it was listed.
         """
 
-    def touched(self, since: date) -> set[int]:
-        """Return the years of which something new was offered since a day, by as few requests as that takes."""
+    def touched(self, since: date, until: date) -> set[int]:
+        """Return the years of which something new was offered on some days, both included; by few requests.
+
+        A publisher that does not say when may answer with all that has not landed.
+        """
 
 
 class ChangedError(Exception):

@@ -5,8 +5,8 @@ off goes on where it broke off, in this run or the next. What the publisher refu
 publisher that is down, a full disk or a bill too high end the run; what landed stays.
 """
 
-import errno
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -14,29 +14,18 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 
-from s1mm_assets.resources.publishers import (
-    ChangedError,
-    NotOfferedError,
-    Offer,
-    Publisher,
-    PublisherError,
-)
-from s1mm_assets.resources.publishers.landing import DamagedError, Landing, Part
+from s1mm_assets.resources.publishers import NotOfferedError, Offer, Publisher, PublisherError
+from s1mm_assets.resources.publishers.landing import Landing
 from s1mm_assets.resources.publishers.ledger import Ledger, Line, Record, Spent, now, origin_of
-from s1mm_assets.resources.publishers.patience import BusyError, Patience, is_transient
+from s1mm_assets.resources.publishers.patience import Patience
+from s1mm_assets.resources.publishers.reception import Reception, is_fixed, told
 from s1mm_assets.resources.publishers.terms import AcquisitionSettings
 from s1mm_assets.resources.publishers.usage import GB, Usage, Used
 
 GIB = 2**30
 FLUSH_EVERY_S = 10.0
 REPORT_EVERY_S = 10.0
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 EXAMPLES = 10  # of what is told
-READINGS = 2  # of a file whose bytes were not those that are listed, before it is refused
-SLOW_AFTER_S, SLOW_BYTES_PER_S = (
-    120.0,
-    1_000.0,
-)  # a transfer slower than this over this time is cut and begun again
 REFUSED_IN_A_ROW = 25  # without anything landed between: then it is the publisher, not the files
 
 Report = Callable[[str], object]
@@ -94,10 +83,13 @@ class Acquisition:
         None
     )  # told of each file that landed, with its MD5
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-    _is_stopped: threading.Event = field(default_factory=threading.Event, repr=False)
+    _is_stopped: threading.Event = field(default_factory=threading.Event, repr=False)  # by the first error
 
     def __post_init__(self) -> None:
         self._ledger = Ledger(self.landing)
+        self._reception = Reception(
+            self.publisher, self.landing, self.terms, self.usage, self.patience, self._is_stopped
+        )
         self._noted = Used()
         self._n_not_offered = 0
         self._refused_in_a_row = 0
@@ -116,7 +108,9 @@ class Acquisition:
             listing = self.publisher.listing(self.year)
         finally:
             self._note_usage()
-            self._ledger.flush()
+            with suppress(OSError):  # of a full disk; the publisher's own error counts more
+                self._ledger.flush()
+        _refuse_twins(listing.offers)
         self._n_not_offered = self._ledger.put_listing(self.year, listing.offers)
         known = self._ledger.record(self.year)
         present = self._present(listing.offers)
@@ -138,23 +132,27 @@ class Acquisition:
         """Return the sizes of the files that lie in the folders of some offers, by path."""
         folders = {offer.path.rpartition("/")[0] for offer in offers}
         return {
-            f"{folder}/{name}": size
+            f"{folder}/{name}".lstrip("/"): size
             for folder in sorted(folders)
             for name, size in self.landing.sizes(folder)
         }
 
     def _is_there(self, offer: Offer, known: Record, present: Mapping[str, int]) -> bool:
         line, size = known.lines.get(offer.path), present.get(offer.path)
-        if line and line.origin not in (None, origin_of(offer)):
-            return False  # another file of the same name
+        if line and line.refused is None and offer.md5 and (line.md5, line.size) == (offer.md5, size):
+            return True  # wherever it comes from now
+        is_elsewhere = line is not None and line.origin not in (None, origin_of(offer))
         if line and line.refused is not None:
             again = datetime.fromisoformat(line.at) + timedelta(days=self.terms.ask_refused_again_after_days)
-            return datetime.now(UTC) < again
+            return not is_elsewhere and datetime.now(UTC) < again
+        if is_elsewhere and is_fixed(offer):
+            return False  # another file of the same name; without an etag another address says nothing
         if size is None:
             return False
         if line:
             return size == line.size and offer.md5 in (None, line.md5)
-        self._unrecorded.add(offer.path)
+        if offer.size in (None, size):
+            self._unrecorded.add(offer.path)
         return False
 
     # --- doing it ------------------------------------------------------------------------------------------
@@ -166,6 +164,12 @@ class Acquisition:
             PublisherError: The publisher is down, the disk is full, or it would cost more than it may. What landed
                 is kept.
         """
+        try:
+            return self._run()
+        except OSError as error:
+            raise told(error, self.landing) from error
+
+    def _run(self) -> Acquired:
         todo = self.todo()
         self._allow(todo)
         before = self._ledger.record(self.year)
@@ -175,12 +179,11 @@ class Acquisition:
             + (f", about {todo.usd:,.2f} USD" if self.publisher.is_paid else "")
         )
         try:
-            landed = self._land_all(todo)
+            landed = self._land_all(todo, before)
         finally:
             self._note_usage()
             with suppress(OSError):  # of a full disk; lines are written again from the files
-                self._ledger.flush()
-        self._ledger.tidy(self.year)
+                self._ledger.tidy(self.year)
         return self._acquired(todo, landed, before)
 
     def _allow(self, todo: Todo) -> None:
@@ -191,20 +194,23 @@ class Acquisition:
                 f"USD, and [acquisition] max_usd allows {self.terms.max_usd:,.2f}: raise it, or fetch from within the "
                 "bucket's region and set usd_per_gb = 0"
             )
+        self._require_room(todo.n_bytes if todo.offers else None)
+
+    def _require_room(self, n_bytes: int | None = 0) -> None:
+        """Refuse to fill the disk beyond what is to be left."""
         free = self.landing.free_bytes()
-        needed = todo.n_bytes + self.terms.min_free_gib * GIB
-        if todo.offers and free is not None and free < needed:
+        if n_bytes is not None and free is not None and free < n_bytes + self.terms.min_free_gib * GIB:
             raise PublisherError(
-                f"{name}: {todo.n_bytes / GB:,.1f} GB would leave less than [acquisition] min_free_gib = "
-                f"{self.terms.min_free_gib:g} of the {free / GIB:,.1f} GiB that are free: make room"
+                f"{self.publisher.name}|{self.year}: {n_bytes / GB:,.1f} GB would leave less than [acquisition] "
+                f"min_free_gib = {self.terms.min_free_gib:g} of the {free / GIB:,.1f} GiB that are free: make room"
             )
 
-    def _land_all(self, todo: Todo) -> list[Line]:
+    def _land_all(self, todo: Todo, before: Record) -> list[Line]:
         """Land offers in some threads; the first error ends all, after the others have let go of their parts."""
         landed: list[Line] = []
         started = monotonic()
         with ThreadPoolExecutor(self.terms.transfers, thread_name_prefix="landing") as threads:
-            waiting = {threads.submit(self._land, offer) for offer in todo.offers}
+            waiting = {threads.submit(self._land, offer, before) for offer in todo.offers}
             n_all = len(waiting)
             try:
                 while waiting:
@@ -213,7 +219,9 @@ class Acquisition:
                     self._tick(f"{n_all - len(waiting):,} of {n_all:,} files", started)
             finally:
                 self._is_stopped.set()
+                self.patience.is_over.set()  # whoever waits to ask again stops waiting
                 threads.shutdown(wait=True, cancel_futures=True)
+                self.patience.is_over.clear()
         return landed
 
     def _tick(self, progress: str, started: float) -> None:
@@ -223,6 +231,7 @@ class Acquisition:
             self._note_usage()
             with self._lock:
                 self._ledger.flush()
+            self._require_room()
         if at - self._reported_at > REPORT_EVERY_S:
             self._reported_at = at
             n_bytes = self.usage.so_far().n_bytes
@@ -230,40 +239,30 @@ class Acquisition:
                 f"{progress}, {n_bytes / GB:,.2f} GB received, {n_bytes / 1e6 / (at - started):,.1f} MB/s"
             )
 
-    def _land(self, offer: Offer) -> Line | None:
+    def _land(self, offer: Offer, known: Record) -> Line | None:
         """Land one file, or put on record why not; None where the run was stopped meanwhile."""
         if self._is_stopped.is_set():
             return None
         try:
-            return self._landed(offer)
-        except OSError as error:
-            self._is_stopped.set()  # here, before this thread takes the next file
-            if error.errno in NO_ROOM:
-                raise PublisherError(
-                    f"the disk of {self.landing.root} is full: make room, and run again"
-                ) from error
-            raise
-        except Exception:
-            self._is_stopped.set()
-            raise
-
-    def _landed(self, offer: Offer) -> Line | None:
-        try:
-            size, md5 = self._found(offer) or self._fetched(offer)
+            size, md5 = self._found(offer) or self._reception.fetched(offer)
+            self.verified(offer, md5)
         except NotOfferedError as error:
-            self._refuse(offer, str(error))
+            self._refuse(offer, str(error), is_news=offer.path not in known.refused)
             return None
-        self.verified(offer, md5)
+        except BaseException:
+            self._is_stopped.set()  # here, before this thread takes the next file
+            raise
         with self._lock:
             self._refused_in_a_row = 0
             self._ledger.note(self.year, line := _line(offer, size, md5))
         return line
 
-    def _refuse(self, offer: Offer, evidence: str) -> None:
+    def _refuse(self, offer: Offer, evidence: str, *, is_news: bool) -> None:
         with self._lock:
-            self._refused_in_a_row += 1
+            self._refused_in_a_row += is_news  # what was refused before says nothing of the publisher
             self._ledger.note(self.year, replace(_line(offer, None, None), refused=evidence[:500]))
             if self._refused_in_a_row >= REFUSED_IN_A_ROW:
+                self._is_stopped.set()
                 raise PublisherError(
                     f"{self.publisher.name} refused {self._refused_in_a_row} files in a row, the last with: "
                     f"{evidence}. It may have shut this machine out: look before you run again"
@@ -277,64 +276,12 @@ class Acquisition:
         if offer.path not in self._unrecorded:
             return None
         size, md5 = self.landing.digest(offer.path)
-        return (size, md5) if offer.size in (None, size) and offer.md5 in (None, md5) else None
-
-    def _fetched(self, offer: Offer) -> tuple[int, str]:
-        """Receive one file and give it its name.
-
-        Raises:
-            NotOfferedError: It is refused, or what comes is again and again not what was listed.
-        """
-        part = self.landing.part(offer.path, resumes=offer.md5 is not None or "etag" in offer.origin)
-        try:
-            for reading in range(1, READINGS + 1):
-                try:
-                    self._receive(offer, part)
-                    return part.finish(size=offer.size, md5=offer.md5)
-                except (DamagedError, ChangedError) as error:
-                    part.discard()
-                    if reading == READINGS:
-                        raise NotOfferedError(
-                            f"read {READINGS} times, it is not what was listed: {error}"
-                        ) from error
-        finally:
-            part.close()
-        raise AssertionError("unreachable: the last reading returns or raises")
-
-    def _receive(self, offer: Offer, part: Part) -> None:
-        """Receive what is missing of a file, going on where a connection breaks off as long as something comes."""
-        while offer.size is None or part.offset < offer.size:
-            before = part.offset
-            try:
-                for attempt in self.patience.rounds():
-                    with attempt:
-                        self._receive_once(offer, part)
-            except Exception as error:
-                if not is_transient(error):
-                    raise
-                if part.offset == before:
-                    raise PublisherError(
-                        f"{offer.path} broke off at byte {part.offset:,} ({type(error).__name__}: {error}), asked "
-                        f"{self.patience.attempts} times: try again later, it goes on from there"
-                    ) from error
-            else:
-                return
-
-    def _receive_once(self, offer: Offer, part: Part) -> None:
-        start, started = part.offset, monotonic()
-        most = min(offer.size or GIB * self.terms.max_file_gib, GIB * self.terms.max_file_gib)
-        with self.publisher.open(offer, part.offset) as pieces:
-            for piece in pieces:
-                if self._is_stopped.is_set():
-                    raise PublisherError("stopped")
-                if part.offset + len(piece) > most:
-                    raise NotOfferedError(f"more than {most:,.0f} bytes came")
-                part.append(piece)
-                elapsed_s = monotonic() - started
-                if elapsed_s > SLOW_AFTER_S and part.offset - start < SLOW_BYTES_PER_S * elapsed_s:
-                    raise BusyError(f"{part.offset - start} bytes in {elapsed_s:.0f} s")
-        if offer.size is not None and part.offset < offer.size:
-            raise BusyError(f"the answer ended at byte {part.offset:,} of {offer.size:,}")
+        if offer.size not in (None, size) or offer.md5 not in (None, md5):
+            return None
+        self.landing.part(
+            offer.path, origin="", resumes=False
+        ).close()  # of a kill between the join and its end
+        return size, md5
 
     # --- afterwards ----------------------------------------------------------------------------------------
 
@@ -367,6 +314,15 @@ class Acquisition:
             usd=self._usd(used),
             spent=known.spent,
             notes=todo.notes,
+        )
+
+
+def _refuse_twins(offers: Sequence[Offer]) -> None:
+    paths = Counter(offer.path for offer in offers)
+    twins = sorted(path for path, n in paths.items() if n > 1)
+    if twins:
+        raise PublisherError(
+            f"{len(twins)} files are offered twice, {twins[0]} first: this is a fault of the client"
         )
 
 

@@ -6,9 +6,9 @@ import json
 import logging
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 from s1mm_assets.archives.arxiv import ChunkFile, ManifestError, file_stem, parse_id, read_manifest
@@ -16,18 +16,28 @@ from s1mm_assets.archives.limits import GIB, MIB
 from s1mm_assets.archives.oai import EARLIEST, OaiError, Page, read_page, windows
 from s1mm_assets.archives.sniff import HEAD_BYTES, Form, form_of
 from s1mm_assets.archives.tar import is_tar
-from s1mm_assets.resources.publishers import ChangedError, Listing, NotOfferedError, Offer, PublisherError
+from s1mm_assets.resources.publishers import (
+    METADATA_SHARD,
+    ChangedError,
+    Listing,
+    NotOfferedError,
+    Offer,
+    PublisherError,
+)
 from s1mm_assets.resources.publishers.bucket import Bucket, BucketFile
 from s1mm_assets.resources.publishers.landing import Landing
 from s1mm_assets.resources.publishers.web import Web
-from s1mm_assets.resources.sources.arxiv import INDEX, MANIFEST, UPDATED, WINDOWS
+from s1mm_assets.resources.sources.arxiv import INDEX, MANIFEST, UPDATED, WINDOWS, landed_md5
 from s1mm_assets.resources.sources.reading import RangeReader
 from s1mm_assets.resources.sources.registry import SNAPSHOTS
 
 MANIFEST_KEY = f"src/{MANIFEST}"
+OLDER = f"{INDEX}/packed_anew.json"  # names of chunks that arXiv has packed anew since they landed
 LANDED_WINDOW = re.compile(r"(\d{4}-\d\d-\d\d)_(\d{4}-\d\d-\d\d)\.jsonl", re.ASCII)
+MD5 = re.compile(r"[0-9a-f]{32}", re.ASCII)
 METADATA_PREFIX = "arXivRaw"  # the format that tells of every version
-MAX_RESTARTS = 3  # of a window whose token has expired
+MAX_RESTARTS = 3  # of a window that broke off within its pages
+MAX_WALKS = 3  # over the pages of a window
 MAX_PAGES = 5_000  # of a window; a week has about fifteen
 SAMPLES, SAMPLE_BYTES = 20, MIB // 2
 E_PRINT_BYTES = GIB
@@ -66,22 +76,20 @@ class Arxiv:
         """
         xml, chunks = self._manifest()
         notes: list[str] = []
-        of_year = _by_year(chunks).get(year, [])
-        offers = [*self._windows(year, notes), *self._chunks(of_year, year, notes)]
-        if self.landing.read(MANIFEST_KEY) != xml:
-            self.landing.put(MANIFEST_KEY, xml)
-        digest = _digest(of_year)
-        if self._listed(year) != digest:
-            self.landing.put(_listed_path(year), digest.encode())
+        of_year = [chunk for chunk in chunks if chunk.year == year]
+        offers = [*self._chunks(of_year, year, notes), *self._windows(year, notes)]
+        self._land_manifest(xml, chunks)
         return Listing(offers=offers, notes=notes)
 
     def open(self, offer: Offer, offset: int) -> AbstractContextManager[Iterator[bytes]]:
         """Open a chunk from an offset on, or a window of metadata from its beginning; one attempt.
 
+        A window of more than one page is asked for twice, three times where the second brings what the first had not.
+
         Raises:
-            NotOfferedError: The bucket does not give the chunk.
+            NotOfferedError: The bucket does not give the chunk, or the window's answers cannot be read.
             ChangedError: It is another than when it was listed; or a window is to be gone on with, which cannot be.
-            PublisherError: The OAI-PMH service does not answer as it should, after retries.
+            PublisherError: The OAI-PMH service is down, after retries.
         """
         origin = json.loads(offer.origin)
         if "key" in origin:
@@ -90,21 +98,15 @@ class Arxiv:
             raise ChangedError(f"{offer.path} is made as it is asked for: begin anew")
         return nullcontext(self._harvest(origin["from"], origin["until"]))
 
-    def touched(self, since: date) -> set[int]:  # noqa: ARG002 - times in the manifest are those of packing
-        """Return the years with chunks that were not there, or were others, when their year was last listed.
+    def touched(self, since: date, until: date) -> set[int]:  # noqa: ARG002 - the manifest's times are of packing
+        """Return the years with chunks that are not there, or that were packed anew since they landed.
 
-        A year that never was is compared with the manifest that has landed. Where none has, all years are new. One
-        request.
+        What was listed and has not landed counts as new until it has. One request.
         """
         _, chunks = self._manifest()
-        known = self._landed_chunks()
-        touched = set()
-        for year, of_year in _by_year(chunks).items():
-            listed = self._listed(year)
-            is_new = {(each.name, each.md5sum) for each in of_year} - known
-            if (listed != _digest(of_year)) if listed else is_new:
-                touched.add(year)
-        return touched
+        there = {name for name, _ in self.landing.sizes("src")}
+        older = self._older(chunks)
+        return {chunk.year for chunk in chunks if f"{chunk.name}.tar" not in there or chunk.name in older}
 
     # --- chunks --------------------------------------------------------------------------------------------
 
@@ -129,7 +131,14 @@ class Arxiv:
         objects = {each.key: each for each in self.bucket.list(f"src/arXiv_src_{year % 100:02d}")}
         for chunk in chunks:
             found = objects.get(chunk.filename)
-            notes.extend(_doubts(chunk, found))
+            if found is None:
+                notes.append(f"{chunk.filename} is in the manifest and not in the bucket")
+            elif _is_another(chunk, found):
+                notes.append(
+                    f"{chunk.filename} is not offered: bucket and manifest disagree (MD5 {found.etag} and "
+                    f"{chunk.md5sum}), and it would be paid for in vain; it is looked at again at the next listing"
+                )
+                continue
             yield Offer(
                 path=f"src/{chunk.name}.tar",
                 shard=chunk.name,
@@ -138,16 +147,48 @@ class Arxiv:
                 md5=chunk.md5sum,
             )
 
-    def _landed_chunks(self) -> set[tuple[str, str]]:
+    def _land_manifest(self, xml: bytes, chunks: Iterable[ChunkFile]) -> None:
+        """Replace the manifest; which chunks are older than it is written down before, as it tells that no more."""
+        older = self._older(chunks)
+        if older != self._known_older():
+            self.landing.put(OLDER, json.dumps(sorted(older)).encode())
+        if self.landing.read(MANIFEST_KEY) != xml:
+            self.landing.put(MANIFEST_KEY, xml)
+
+    def _older(self, chunks: Iterable[ChunkFile]) -> set[str]:
+        """Return the names of the chunks that are there as they were packed before.
+
+        There may be thousands of indexes: only those are read whose chunks have another entry than in the manifest
+        that has landed, or had when that one came. A chunk without an index is taken for what the manifest lists.
+        """
+        landed = self._landed_chunks()  # before what is known: that is written before the manifest is
+        known = self._known_older()
+        sizes = dict(self.landing.sizes("src"))
+        older = set()
+        for chunk in chunks:
+            size = sizes.get(f"{chunk.name}.tar")
+            is_suspect = chunk.name in known or landed.get(chunk.name) != chunk.md5sum
+            if is_suspect and size is not None:
+                md5 = landed_md5(self.landing.root, chunk.name, size)
+                if md5 not in (None, chunk.md5sum):
+                    older.add(chunk.name)
+        return older
+
+    def _landed_chunks(self) -> dict[str, str]:
+        """Return the MD5 of each chunk in the manifest that has landed, by name."""
         try:
             landed = read_manifest(self.landing.read(MANIFEST_KEY) or b"")
         except ManifestError:
-            return set()
-        return {(chunk.name, chunk.md5sum) for chunk in landed}
+            return {}
+        return {chunk.name: chunk.md5sum for chunk in landed}
 
-    def _listed(self, year: int) -> str | None:
-        """Return the digest of a year's chunks when it was last listed; None where it never was."""
-        return (self.landing.read(_listed_path(year)) or b"").decode("ascii", "replace") or None
+    def _known_older(self) -> set[str]:
+        """Return what was written down of `_older`."""
+        try:
+            names = json.loads(self.landing.read(OLDER) or b"[]")
+        except ValueError:
+            return set()
+        return {each for each in names if isinstance(each, str)} if isinstance(names, list) else set()
 
     # --- metadata ------------------------------------------------------------------------------------------
 
@@ -163,7 +204,7 @@ class Arxiv:
         for begin, end in windows(first, yesterday, self._landed_windows()):
             yield Offer(
                 path=f"{WINDOWS}/{begin}_{end}.jsonl",
-                shard="metadata",
+                shard=METADATA_SHARD,
                 origin=json.dumps({"from": begin.isoformat(), "until": end.isoformat()}),
             )
 
@@ -194,31 +235,49 @@ class Arxiv:
     def _harvest(self, first: str, last: str) -> Iterator[bytes]:
         """Yield the rows of a window as JSON lines, page by page, each once.
 
-        A token lives until midnight: where one has expired, the window is asked for from its first page again, and
-        what was given before is passed over. A window without records is a blank line: its file is not an empty one.
+        Pages are counted from the first record on: one that is updated meanwhile leaves the window, and another slides
+        over the edge of a page unseen. So a window of several pages is walked again until that brings no paper that was
+        not seen before, three times at most: its requests double at least. A walk that breaks off within its pages,
+        as tokens live until midnight only, is begun anew. A window without records is a blank line: its file is not an
+        empty one.
         """
-        given: set[bytes] = set()
-        for _ in range(1 + MAX_RESTARTS):
-            try:
-                for page in self._pages(first, last):
-                    lines = [json.dumps(row).encode() + b"\n" for row in page.rows]
-                    fresh = {hashlib.sha256(line).digest(): line for line in lines}
-                    yield b"".join(line for digest, line in fresh.items() if digest not in given)
-                    given |= fresh.keys()
-            except OaiError as error:
-                if error.code == "noRecordsMatch":
-                    yield b"" if given else b"\n"
-                    return
-                if error.code != "badResumptionToken":
-                    raise PublisherError(
-                        f"{self.oai} answers to a request for {first} to {last}: {error}"
-                    ) from error
-            else:
-                return
-        raise PublisherError(
-            f"{self.oai} let its tokens expire {1 + MAX_RESTARTS} times while {first} to {last} was harvested: "
-            "try again later"
-        )
+        seen = _Seen()
+        n_walks = n_restarts = 0
+        while n_walks < MAX_WALKS:
+            n_before = len(seen.ids)
+            n_pages, broke_off = yield from self._walk(first, last, seen)
+            is_complete = len(seen.ids) == n_before and broke_off != "badResumptionToken"
+            if is_complete or (n_pages == 1 and not broke_off):
+                break
+            n_restarts += bool(broke_off)
+            n_walks += not broke_off
+            if n_restarts > MAX_RESTARTS:
+                raise NotOfferedError(
+                    f"{self.oai} let {first} to {last} break off within its pages {n_restarts} times: its tokens expire"
+                )
+        else:
+            _log.warning("%s, %s to %s: papers still come that were not seen before", self.oai, first, last)
+        if not seen.ids:
+            yield b"\n"
+
+    def _walk(self, first: str, last: str, seen: "_Seen") -> Generator[bytes, None, tuple[int, str]]:
+        """Yield the rows of a window that were not seen before; return how many pages came, and what broke it off.
+
+        That is the code of the protocol's error, noRecordsMatch of a page after the first among them: records left the
+        window. It is "" where the walk came to its end, or nothing matches at all.
+        """
+        n_pages = 0
+        try:
+            for page in self._pages(first, last):
+                n_pages += 1
+                yield seen.fresh(page)
+        except OaiError as error:
+            if error.code == "noRecordsMatch" or (n_pages and error.code == "badResumptionToken"):
+                return n_pages, error.code if n_pages else ""
+            raise NotOfferedError(
+                f"{self.oai} answers to a request for {first} to {last}: {error}"
+            ) from error
+        return n_pages, ""
 
     def _pages(self, first: str, last: str) -> Iterator[Page]:
         params = {
@@ -249,29 +308,26 @@ def _day(text: str) -> date | None:
         return None
 
 
-def _by_year(chunks: Iterable[ChunkFile]) -> dict[int, list[ChunkFile]]:
-    """Return the chunks of each year; of two entries for one chunk, the later counts."""
-    by_year: dict[int, list[ChunkFile]] = {}
-    for chunk in {chunk.name: chunk for chunk in chunks}.values():
-        by_year.setdefault(chunk.year, []).append(chunk)
-    return by_year
+@dataclass
+class _Seen:
+    """What a window has brought so far."""
+
+    ids: set[str] = field(default_factory=set)
+    _lines: set[bytes] = field(default_factory=set)  # their digests
+
+    def fresh(self, page: Page) -> bytes:
+        """Return a page's rows as lines, without those that came before."""
+        lines = [json.dumps(row).encode() + b"\n" for row in page.rows]
+        fresh = {hashlib.sha256(line).digest(): line for line in lines}
+        found = b"".join(line for digest, line in fresh.items() if digest not in self._lines)
+        self._lines |= fresh.keys()
+        self.ids.update(row["id"] for row in page.rows)
+        return found
 
 
-def _listed_path(year: int) -> str:
-    return f"{INDEX}/chunks_{year}.sha256"
-
-
-def _digest(chunks: Iterable[ChunkFile]) -> str:
-    listed = sorted((chunk.name, chunk.md5sum) for chunk in chunks)
-    return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
-
-
-def _doubts(chunk: ChunkFile, found: BucketFile | None) -> Sequence[str]:
-    if found is None:
-        return [f"{chunk.filename} is in the manifest and not in the bucket"]
-    if re.fullmatch(r"[0-9a-f]{32}", found.etag) and found.etag != chunk.md5sum:
-        return [f"{chunk.filename} in the bucket seems to be another than the manifest's: MD5 {found.etag}"]
-    return []
+def _is_another(chunk: ChunkFile, found: BucketFile) -> bool:
+    """Whether the bucket says that its object is not the one in the manifest; of uploads in parts it says nothing."""
+    return bool(MD5.fullmatch(found.etag)) and found.etag != chunk.md5sum
 
 
 # --- one paper ---------------------------------------------------------------------------------------------

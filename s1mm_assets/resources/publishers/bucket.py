@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from s1mm_assets.resources.publishers import ChangedError, NotOfferedError, PublisherError
-from s1mm_assets.resources.publishers.patience import Patience, is_transient
+from s1mm_assets.resources.publishers.patience import BusyError, Patience, is_transient
 from s1mm_assets.resources.publishers.usage import Usage
 
 MIB = 2**20
@@ -146,14 +146,18 @@ class Bucket:
             asked["IfMatch"] = f'"{etag}"'
         answer = self._call("get_object", Key=key, **asked)
         try:
-            yield self._pieces(answer["Body"])
+            yield self._pieces(answer["Body"], int(answer.get("ContentLength") or 0))
         finally:
             answer["Body"].close()
 
-    def _pieces(self, body: Any) -> Iterator[bytes]:
-        while piece := body.read(PIECE_BYTES):
+    def _pieces(self, body: Any, n_left: int) -> Iterator[bytes]:
+        """Yield what has come, without waiting for more: a server that drips is to be noticed."""
+        while piece := body._raw_stream.read1(PIECE_BYTES):
             self._usage.received(len(piece), is_paid=self._is_paid)
+            n_left -= len(piece)
             yield piece
+        if n_left > 0:
+            raise BusyError(f"the answer ended {n_left:,} bytes early")
 
     def _patiently(self, call: Callable[[], Result]) -> Result:
         try:

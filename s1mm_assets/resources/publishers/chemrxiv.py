@@ -1,16 +1,17 @@
 """ChemRxiv: the Open Engage API, its mirror where that is out of order, Crossref as the last resort; PDFs by HTTP.
 
-What a month held is remembered below `index/` where papers land, once the month after it is over too: such a month is
-never asked for again, and a version that was withdrawn or given another licence later keeps what was said then. Remove
-`index/` to ask for all of it anew.
+What a month held is remembered below `index/` where papers land, once the month after it is over too. Such a month is
+asked for again when it was asked more than `ASK_AGAIN_AFTER_DAYS` days ago: versions are withdrawn, licences and the
+addresses of PDFs change. Remove `index/` to ask for all of it anew.
 """
 
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from itertools import chain
 from urllib.parse import urlsplit
 
 from s1mm_assets.archives.chemrxiv import (
@@ -27,6 +28,7 @@ from s1mm_assets.archives.chemrxiv import (
     crossref_params,
     engage_params,
     index_bytes,
+    joined,
     metadata_of,
     month_after,
     months_from,
@@ -46,6 +48,7 @@ from s1mm_assets.resources.publishers.web import Web
 HOSTS = frozenset({"chemrxiv.org", "www.cambridge.org"})
 REACH = 30_000  # items: the API fails where it is asked to skip as many
 MAX_PAGES = 200  # of one window, by Crossref
+ASK_AGAIN_AFTER_DAYS = 60  # for a month that is over
 API, MIRROR, CROSSREF = "ChemRxiv's API", "the API's mirror", "Crossref"
 NOBODY = "nobody, as nothing was posted"  # as all say who answered
 
@@ -61,6 +64,8 @@ class ChemRxiv:
     landing: Landing
     today: Callable[[], date]
     reach: int = REACH
+    # Not in an offer's origin: another address of one version, since another route answered, is no other file.
+    _addresses: dict[str, list[str]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -80,7 +85,7 @@ class ChemRxiv:
         asked for, and those before it only where a version listed in them leaves the paper's year open.
 
         Raises:
-            PublisherError: No route answers.
+            PublisherError: No route answers, or none of those who do knows what was posted.
         """
         if not LAUNCH.year <= year <= self.today().year:
             return Listing(offers=[])
@@ -96,17 +101,20 @@ class ChemRxiv:
 
     def _offer(self, paper: Paper) -> Offer | None:
         newest = paper.newest
-        if not (newest.pdf_url and self._is_known(newest.pdf_url)):
+        urls = [url for url in paper.pdf_urls if self._is_known(url)]
+        if not urls:
             return None
         version = version_name(newest)
         stem = file_stem_of(newest.paper_id)
+        origin = json.dumps({"paper": newest.paper_id, "version": version})
+        self._addresses[origin] = urls
         return Offer(
             path=f"papers/{paper.first_posted}/{stem}{f'.{version}' if version else ''}.pdf",
             shard=paper.first_posted,
-            origin=json.dumps({"url": newest.pdf_url}),
+            origin=origin,
             paper_id=newest.paper_id,
             version=version,
-            size=newest.size,
+            size=newest.size if urls == [newest.pdf_url] else None,  # it may be wrapped otherwise elsewhere
             metadata=metadata_of(paper),
         )
 
@@ -122,9 +130,10 @@ class ChemRxiv:
 
     def _paper_notes(self, papers: Sequence[Paper], offers: Sequence[Offer]) -> Iterator[str]:
         offered = {offer.paper_id for offer in offers}
-        left = [paper.newest for paper in papers if paper.newest.paper_id not in offered]
-        yield from _counted([each.doi for each in left if not each.pdf_url], "papers have no PDF on offer")
-        strange = [each.pdf_url for each in left if each.pdf_url]
+        left = [paper for paper in papers if paper.newest.paper_id not in offered]
+        bare = [paper.newest.doi for paper in left if not paper.pdf_urls]
+        yield from _counted(bare, "papers have no PDF on offer")
+        strange = [paper.pdf_urls[0] for paper in left if paper.pdf_urls]
         yield from _counted(
             strange, "PDFs are not offered, since they lie at addresses that are not ChemRxiv's"
         )
@@ -134,29 +143,40 @@ class ChemRxiv:
             "papers are placed by the year of their DOI, or by the oldest version listed: no route lists version 1",
         )
 
-    def open(self, offer: Offer, offset: int) -> AbstractContextManager[Iterator[bytes]]:
-        """Open a PDF's bytes; one attempt.
+    @contextmanager
+    def open(self, offer: Offer, offset: int) -> Iterator[Iterator[bytes]]:
+        """Open a PDF's bytes, at the first of its addresses that gives a PDF; one attempt.
 
         Raises:
-            NotOfferedError: It is refused, or is no PDF: a page that asks for a browser, for one.
+            NotOfferedError: It is refused everywhere, or is no PDF: a page that asks for a browser, for one.
+            PublisherError: The offer is of no listing of this client's.
         """
-        try:
-            url = json.loads(offer.origin)["url"]
-        except (ValueError, KeyError, TypeError):
-            url = None
-        if not (isinstance(url, str) and self._is_known(url)):
-            raise NotOfferedError(f"{offer.origin[:200]} is no address of ChemRxiv's")
-        return self.web.open(url, offset, expects="pdf")
+        refusals: list[NotOfferedError] = []
+        for url in self._addresses.get(offer.origin, ()):
+            with ExitStack() as opened:
+                try:
+                    pieces = opened.enter_context(self.web.open(url, offset, expects="pdf"))
+                    first = next(pieces, b"")  # what is no PDF is refused here
+                except NotOfferedError as error:
+                    refusals.append(error)
+                    continue
+                yield chain((first,) if first else (), pieces)
+                return
+        if not refusals:
+            raise PublisherError(f"{offer.path[:200]} was not listed before: ask for the listing of its year")
+        refused = NotOfferedError("; ".join(map(str, refusals)))
+        refused.status = refusals[-1].status
+        raise refused
 
-    def touched(self, since: date) -> set[int]:
-        """Return the years of the papers of which a version was posted since a day.
+    def touched(self, since: date, until: date) -> set[int]:
+        """Return the years of the papers of which a version was posted on some days.
 
         Of a paper whose version 1 is not among these all years are named that it may belong to.
 
         Raises:
-            PublisherError: No route answers.
+            PublisherError: No route answers, or none of those who do knows what was posted.
         """
-        end = self.today() + timedelta(days=1)
+        end = min(until, self.today()) + timedelta(days=1)
         start = max(LAUNCH, min(since, self.today()) - timedelta(days=1))  # registered a day late
         month = _Asking(self).window(start, end)
         return {year for preprint in month.preprints for year in possible_years(preprint)}
@@ -202,7 +222,10 @@ class ChemRxiv:
 
 def _whole(pages: list[Page], question: str) -> list[Page]:
     """Return the pages of one question, if they hold as many records as the answer says there are."""
-    n_records, total = sum(page.n_records for page in pages), pages[-1].total
+    n_records = sum(page.n_records for page in pages)
+    total = next((page.total for page in reversed(pages) if page.total is not None), None)
+    if total is None and not n_records:
+        raise PublisherError(f"{question}: no records came, and no word of how many there are")
     if total is not None and n_records < total:
         raise PublisherError(f"{question}: {n_records} records came of {total}")
     return pages
@@ -231,27 +254,34 @@ class _Asking:
     def _month(self, first: date) -> Month:
         landing, path = self.publisher.landing, f"index/{first:%Y-%m}.json"
         is_closed = first < month_after(self.publisher.today(), -1)
-        remembered = landing.read(path) if is_closed else None
-        month = read_index(remembered) if remembered else None
-        if month:
+        data = landing.read(path) if is_closed else None
+        remembered = read_index(data) if data else None
+        if remembered and self._is_fresh(remembered):
             self.n_remembered += 1
+            month = remembered
         else:
             month = self.window(first, month_after(first, 1))
-            is_all = CROSSREF in month.routes or (month.preprints and first < LEFT_ENGAGE)
-            if is_closed and is_all:
+            if remembered:
+                month = joined(remembered, month)
+            if is_closed:
                 landing.put(path, index_bytes(month))
         self.n_passed_over += month.n_passed_over
         self.passed_over += month.passed_over
         return month
+
+    def _is_fresh(self, month: Month) -> bool:
+        age = self.publisher.today() - date.fromisoformat(month.asked)
+        return timedelta(0) <= age <= timedelta(days=ASK_AGAIN_AFTER_DAYS)
 
     def window(self, first: date, end: date) -> Month:
         """Return what was posted from a day on up to the day before `end`, by the first route that knows any of it.
 
         An answer without a single paper is not believed before the next route gives the same: a mirror may hold
         others' papers, or none. Of what was posted since ChemRxiv left Open Engage, Crossref is asked in any case.
+        Nothing, and nothing since then, was posted where Crossref says so: where it is out of order, nobody knows.
 
         Raises:
-            PublisherError: No route answers.
+            PublisherError: No route answers, or none of those who do knows what was posted.
         """
         answers: dict[str, list[Page]] = {}
         for route, base, ask in self._routes():
@@ -262,15 +292,23 @@ class _Asking:
                 answers[route] = ask(base, first, end)
             except (NotOfferedError, PublisherError, PageError) as error:
                 self.out[route] = str(error)[:300]
-        if not answers:
-            said = "; ".join(f"{route}: {why}" for route, why in self.out.items())
-            raise PublisherError(
-                f"ChemRxiv can be asked by none of its routes ({said}). Try again later, or from another network; "
-                "what was listed and landed so far is kept"
-            )
         telling = [route for route, pages in answers.items() if any(page.preprints for page in pages)]
+        if CROSSREF not in answers and (not telling or end > LEFT_ENGAGE):
+            raise self._outage(answers, first, end)
         self.n_windows.update(telling or [NOBODY])
-        return _month_of(answers)
+        return _month_of(answers, self.publisher.today())
+
+    def _outage(self, answers: Iterable[str], first: date, end: date) -> PublisherError:
+        said = "; ".join(f"{route}: {why}" for route, why in self.out.items())
+        what = "ChemRxiv can be asked by none of its routes"
+        if answered := " and ".join(answers):
+            what = (
+                f"{answered} cannot tell what ChemRxiv posted from {first} to {end - timedelta(days=1)}, and who can "
+                "is out of order"
+            )
+        return PublisherError(
+            f"{what} ({said}). Try again later, or from another network; what was listed and landed so far is kept"
+        )
 
     def _routes(self) -> list[tuple[str, str, Callable[[str, date, date], list[Page]]]]:
         by = self.publisher
@@ -292,10 +330,11 @@ class _Asking:
             yield f"{self.n_passed_over} records are passed over, e.g. {examples}"
 
 
-def _month_of(answers: dict[str, list[Page]]) -> Month:
+def _month_of(answers: dict[str, list[Page]], asked: date) -> Month:
     pages = [page for found in answers.values() for page in found]
     passed_over = [each for page in pages for each in page.passed_over]
     return Month(
+        asked=asked.isoformat(),
         routes=list(answers),
         preprints=[preprint for page in pages for preprint in page.preprints],
         n_passed_over=len(passed_over),

@@ -1,10 +1,11 @@
 """Where offers land: a source's folder, on a disk or in a bucket of one's own.
 
 A file has its name only once all its bytes are there and are the right ones; until then it is a part, which a later
-run goes on from. On a disk a part is `<path>.part`; in a bucket, which appends to nothing, it is a row of objects
-`<path>.part/<offset>`, joined when the last has come.
+run goes on from. On a disk a part is `<path>.<origin>.part`; in a bucket, which appends to nothing, it is a row of
+objects `<path>.<origin>.part/<offset>`, joined when the last has come.
 """
 
+import fcntl
 import hashlib
 import io
 import os
@@ -14,6 +15,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from glob import escape
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
@@ -27,6 +29,7 @@ MIB = 2**20
 PART = ".part"
 WAITING_PIECES = 8  # of a file, for their MD5
 OBJECT_BYTES = 16 * MIB  # of a part in a bucket
+JOIN_BYTES = 8 * MIB
 
 
 class DamagedError(Exception):
@@ -130,10 +133,11 @@ class Landing:
         return [name for name, _ in self.sizes(folder)]
 
     def sizes(self, folder: str) -> list[tuple[str, int]]:
-        """Return names and sizes of a folder's files, in order of name."""
+        """Return names and sizes of a folder's files, in order of name; not of those that are being written."""
         file_system, full = self._at(folder)
         infos = file_system.get_file_info(pafs.FileSelector(full, allow_not_found=True))
-        return sorted((info.base_name, int(info.size)) for info in infos if info.is_file)
+        found = ((info.base_name, int(info.size)) for info in infos if info.is_file)
+        return sorted(each for each in found if not each[0].startswith("."))
 
     def free_bytes(self) -> int | None:
         """Return how much room there is; None of a bucket, which has no end."""
@@ -145,14 +149,24 @@ class Landing:
             folder = folder.parent
         return shutil.disk_usage(folder).free
 
-    def part(self, path: str, *, resumes: bool) -> Part:
-        """Open the part of a file; without `resumes` what an earlier run received is not trusted."""
+    def part(self, path: str, *, origin: str, resumes: bool) -> Part:
+        """Open the part of a file.
+
+        Args:
+            path: The file's.
+            origin: A word for where it comes from: what came from elsewhere is not gone on with, and removed.
+            resumes: Without it, what an earlier run received is not trusted.
+        """
         _, full = self._at(path)
-        return (
-            LocalPart(Path(full), resumes=resumes)
-            if self.is_local
-            else BucketPart(self.root, path, full, resumes=resumes)
-        )
+        if self.is_local:
+            return LocalPart(Path(full), origin, resumes=resumes)
+        return BucketPart(self, path, full, origin, resumes=resumes)
+
+    def folders(self, folder: str) -> list[str]:
+        """Return the names of a folder's own folders."""
+        file_system, full = self._at(folder)
+        infos = file_system.get_file_info(pafs.FileSelector(full, allow_not_found=True))
+        return sorted(info.base_name for info in infos if info.type is pafs.FileType.Directory)
 
 
 class LocalPart:
@@ -161,14 +175,20 @@ class LocalPart:
     A few pieces may wait for that thread: the one that receives then seldom waits for it, and memory stays bounded.
     """
 
-    def __init__(self, target: Path, *, resumes: bool) -> None:
+    def __init__(self, target: Path, origin: str, *, resumes: bool) -> None:
         self._target = target
-        self._path = target.with_name(target.name + PART)
+        self._path = target.with_name(f"{target.name}.{origin}{PART}")
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        if not resumes:
-            self._path.unlink(missing_ok=True)
-        self._hasher = ThreadPoolExecutor(1, thread_name_prefix="md5")
+        for other in target.parent.glob(f"{escape(target.name)}.*{PART}"):
+            if other != self._path or not resumes:
+                other.unlink(missing_ok=True)
         self._file = self._path.open("ab")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._file.close()
+            raise PublisherError(f"another run is landing {target}: let it end, and run again") from error
+        self._hasher = ThreadPoolExecutor(1, thread_name_prefix="md5")
         self.offset = self._path.stat().st_size
         self._digest = hashlib.md5(usedforsecurity=False)
         self._pending: deque[Future[None]] = deque()
@@ -227,11 +247,12 @@ class LocalPart:
 class BucketPart:
     """Objects of some MiB each, joined under the file's name after the last: the join is verified as it is sent."""
 
-    def __init__(self, root: str, path: str, full: str, *, resumes: bool) -> None:
-        bucket, _, key = full.partition("/")
-        self._bucket, self._key = bucket, key
-        self._s3 = s3_client(root)
-        self._landing, self._folder = Landing(root), f"{path}{PART}"
+    def __init__(self, landing: Landing, path: str, full: str, origin: str, *, resumes: bool) -> None:
+        self._bucket, _, self._key = full.partition("/")
+        self._s3 = s3_client(landing.root)
+        self._landing, self._path, self._suffix = landing, path, f".{origin}{PART}"
+        self._folder = f"{path}{self._suffix}"
+        self._forget_others(path, resumes=resumes)
         self._held = bytearray()
         self._parts: list[tuple[int, int]] = []  # offset, size
         found = sorted(
@@ -244,6 +265,14 @@ class BucketPart:
             self._parts.append((offset, size))
             at += size
         self.offset = at
+
+    def _forget_others(self, path: str, *, resumes: bool) -> None:
+        """Remove the parts of this file that came from elsewhere."""
+        folder, _, name = path.rpartition("/")
+        for other in self._landing.folders(folder):
+            is_part = other.startswith(f"{name}.") and other.endswith(PART)
+            if is_part and (other != f"{name}{self._suffix}" or not resumes):
+                self._remove(f"{folder}/{other}")
 
     def append(self, piece: bytes) -> None:
         """Take the next bytes; sent when there are enough of them."""
@@ -260,14 +289,15 @@ class BucketPart:
             self._held = bytearray()
 
     def _part_key(self, offset: int) -> str:
-        return f"{self._key}{PART}/{offset:015d}"
+        return f"{self._key}{self._suffix}/{offset:015d}"
 
     def finish(self, *, size: int | None, md5: str | None) -> tuple[int, str]:
         """Join the parts under the file's name; a join that is not the file that was listed is never completed."""
         self._send()
         joined = _Joined(self._pieces(), size, md5)
         try:
-            self._s3.upload_fileobj(joined, self._bucket, self._key)
+            whole = io.BufferedReader(joined, JOIN_BYTES)  # S3 takes no part below 5 MiB but the last
+            self._s3.upload_fileobj(whole, self._bucket, self._key)
         except DamagedError:
             self.discard()
             raise
@@ -281,9 +311,13 @@ class BucketPart:
 
     def discard(self) -> None:
         """Remove the objects."""
-        for name in self._landing.names(self._folder):
-            self._landing.remove(f"{self._folder}/{name}")
+        self._remove(self._folder)
         self._held, self._parts, self.offset = bytearray(), [], 0
+
+    def _remove(self, folder: str) -> None:
+        prefix = self._key.removesuffix(self._path) + folder
+        for name in self._landing.names(folder):
+            self._s3.delete_object(Bucket=self._bucket, Key=f"{prefix}/{name}")
 
     def close(self) -> None:
         """Send what is held, for the next run."""

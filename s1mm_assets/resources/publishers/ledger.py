@@ -108,23 +108,34 @@ class Ledger:
         return sorted(int(stem) for stem in stems if stem.isdigit())
 
     def put_listing(self, year: int, offers: Sequence[Offer]) -> int:
-        """Replace the listing of a year; papers that are not offered any more stay on it, marked so.
+        """Replace the listing of a year; what is not offered any more stays on it, marked so, with its own metadata.
+
+        A paper that its publisher has moved to this year is taken off the other years' listings.
 
         Returns:
-            How many those are.
+            How many papers are not offered any more.
         """
-        papers = {offer.paper_id for offer in offers if offer.paper_id}
-        paths = {offer.path for offer in offers}
-        old = self.listing(year, with_origin=True)
-        gone = old.filter(
-            ~pl.col("paper_id").is_in(sorted(papers)) & ~pl.col("path").is_in(sorted(paths))
-        ).with_columns(is_offered=pl.lit(value=False))
         new = pl.DataFrame([_row(offer) for offer in offers], schema=LISTING, orient="row")
-        whole = pl.concat([new, gone.select(LISTING.names())]).sort("shard", "path")
+        papers, paths = new["paper_id"].drop_nulls(), new["path"]
+        old = self.listing(year, with_origin=True)
+        gone = old.filter(~pl.col("path").is_in(paths.implode())).with_columns(is_offered=pl.lit(value=False))
+        for other in self.years():
+            if other != year:
+                self._take_off(other, papers)
+        self._write(year, pl.concat([new, gone.select(LISTING.names())]))
+        without = gone["paper_id"].drop_nulls().unique()
+        return int((~without.is_in(papers.implode())).sum())
+
+    def _take_off(self, year: int, papers: pl.Series) -> None:
+        listed = self.listing(year, with_origin=True)
+        is_moved = pl.col("paper_id").is_in(papers.implode()).fill_null(value=False)
+        if not listed.filter(is_moved).is_empty():
+            self._write(year, listed.filter(~is_moved))
+
+    def _write(self, year: int, listing: pl.DataFrame) -> None:
         packed = io.BytesIO()
-        whole.write_parquet(packed, row_group_size=ROWS_PER_GROUP)
+        listing.sort("shard", "path").write_parquet(packed, row_group_size=ROWS_PER_GROUP)
         self._landing.put(f"{LISTED}/{year}.parquet", packed.getvalue())
-        return gone.height
 
     def listing(self, year: int, *, with_origin: bool = False) -> pl.DataFrame:
         """Return the listing of a year, without what only its publisher's client reads; no rows where there is none."""
@@ -180,10 +191,11 @@ class Ledger:
         if len(names) < 2:
             return
         known = self.record(year)
-        self._held[year] = [json.dumps({TAKEN_UP: names})]  # a kill before they are gone counts nothing twice
         for line in known.lines.values():
             self.note(year, line)
         self.note(year, known.spent)
+        # Last, so that a segment that was cut short takes up nothing; a kill before they are gone counts nothing twice.
+        self._held[year].append(json.dumps({TAKEN_UP: names}))
         self.flush()
         for name in names:
             self._landing.remove(f"{LEDGER}/{year}/{name}")

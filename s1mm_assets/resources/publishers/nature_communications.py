@@ -52,6 +52,8 @@ BUCKET = "pmc-oa-opendata"
 THREADS = 8
 STEP = 500  # articles between writings of the index
 MAX_PAGES = 1_000  # of a search
+READINGS = 2  # of a search that gives fewer records than it counts
+NOT_THERE = 404
 CHANGED = "index/changed"  # names of versions whose files were not what the index says
 
 
@@ -89,23 +91,37 @@ class NatureCommunications:
         Raises:
             PublisherError: Europe PMC or the bucket cannot be asked, or does not answer as it should.
         """
-        records, notes = self._search(year_query(year))
+        records = self._search(year_query(year))
         articles, omitted = _articles_of(records, year)
         packages = self._packages(year, articles, omitted)
         offers, said = _offers(articles, packages, omitted)
-        notes += [f"{omitted[each]:,} {each}: left out" for each in Omission if omitted[each]]
+        notes = [f"{omitted[each]:,} {each}: left out" for each in Omission if omitted[each]]
         return Listing(offers=offers, notes=[*notes, *said])
 
-    def touched(self, since: date) -> set[int]:
-        """Return the years of articles that were published, received in full or retracted since a day."""
-        records, _ = self._search(news_query(since, max(since, self.today())))
+    def touched(self, since: date, until: date) -> set[int]:
+        """Return the years of articles that were published, received in full or retracted on some days.
+
+        Raises:
+            PublisherError: Europe PMC cannot be asked, or does not answer as it should.
+        """
+        records = self._search(news_query(since, max(since, until)))
         found = [read_article(record) for record in records]
         return {int(each.first_published[:4]) for each in found if isinstance(each, Article)}
 
     # --- what there is -------------------------------------------------------------------------------------
 
-    def _search(self, query: str) -> tuple[list[Any], list[str]]:
-        """Return all records of a search, and a note where they are fewer than it counts."""
+    def _search(self, query: str) -> list[Any]:
+        """Return all records of a search: as many as it counts, at the first or the second reading of its pages."""
+        for _ in range(READINGS):
+            records, n_hits = self._walk(query)
+            if len(records) >= (1 if n_hits is None else n_hits):  # nothing is believed where it is said
+                return records
+        raise PublisherError(
+            f"{self.europepmc}/search counts {n_hits} records and gave {len(records)}: try again later"
+        )
+
+    def _walk(self, query: str) -> tuple[list[Any], int | None]:
+        """Return the records of all pages of a search, and how many it counts."""
         records: list[Any] = []
         cursor: str | None = FIRST_CURSOR
         seen: set[str] = set()
@@ -125,11 +141,9 @@ class NatureCommunications:
                     f"{self.europepmc}/search does not answer as it should: {error}. Look whether its form has changed"
                 ) from error
             records += page.records
-            n_hits, cursor = page.n_hits, page.next_cursor
-        is_short = n_hits is not None and len(records) < n_hits
-        return records, [
-            f"Europe PMC counts {n_hits:,} records and gave {len(records):,}"
-        ] if is_short else []
+            n_hits = n_hits if page.n_hits is None else page.n_hits
+            cursor = page.next_cursor
+        return records, n_hits
 
     def _packages(
         self, year: int, articles: Mapping[str, Article], omitted: Counter[Omission]
@@ -170,8 +184,13 @@ class NatureCommunications:
             return Omission.BAD_METADATA
         try:
             data = self.bucket.get(newest.file.key, max_bytes=MAX_METADATA_BYTES)
-        except NotOfferedError:
-            return Omission.NOT_IN_BUCKET
+        except NotOfferedError as error:
+            if error.status == NOT_THERE:
+                return Omission.NOT_IN_BUCKET
+            raise PublisherError(
+                f"{error}: metadata that are listed are refused. Look whether the bucket is still open to all; what "
+                "was listed and landed so far is kept"
+            ) from error
         folder = f"{pmcid}.{newest.version}/"
         listed = list(islice(self.bucket.list(folder), MAX_FILES + 1))
         if len(listed) > MAX_FILES:
@@ -220,6 +239,8 @@ class NatureCommunications:
     def _member(self, folder: str, reading: Reading) -> Generator[bytes, None, bool]:
         """Yield a member's bytes; return whether all of them came."""
         file, left = reading.file, reading.file.size - reading.start
+        if reading.start and not file.etag:
+            raise ChangedError(f"{folder}{file.name} has no etag: what comes next may be of another file")
         digest = hashlib.md5(usedforsecurity=False)
         with self.bucket.open(folder + file.name, reading.start, file.etag or None) as pieces:
             for piece in pieces:
@@ -256,7 +277,7 @@ def _is_known(package: Package | None, newest: _Newest, changed: set[str]) -> bo
     """Whether the index still says what a version is made of."""
     if package is None or f"{package.pmcid}.{package.version}" in changed:
         return False
-    return (package.version, package.etag) == (newest.version, newest.file.etag)
+    return bool(package.etag) and (package.version, package.etag) == (newest.version, newest.file.etag)
 
 
 def _take(

@@ -6,7 +6,7 @@ Redirects are followed only to hosts that the publisher is known by, so that no 
 import re
 import time
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -14,6 +14,7 @@ from s1mm_assets.resources.publishers import ChangedError, NotOfferedError, Publ
 from s1mm_assets.resources.publishers.patience import (
     BUSY,
     BusyError,
+    Pace,
     Patience,
     is_transient,
     pace_of,
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     import httpx2
 
 MIB = 2**20
-PIECE_BYTES = MIB
 CONNECT_S, READ_S = 15.0, 60.0
 WHOLE_ANSWER_S = 300.0  # of an answer that is read whole
 MAX_REDIRECTS = 5
@@ -104,7 +104,7 @@ class Web:
     def _get_once(self, url: str, params: Mapping[str, str] | None, expects: str, max_bytes: int) -> bytes:
         started, body = time.monotonic(), bytearray()
         with self._answer(url, params, {}) as answer:
-            for piece in answer.iter_bytes(PIECE_BYTES):
+            for piece in answer.iter_bytes():
                 self._usage.received(len(piece))
                 body += piece
                 if len(body) > max_bytes:
@@ -139,14 +139,17 @@ class Web:
                 headers["If-Match"] = etag
         with self._answer(url, None, headers) as answer:
             pieces = self._counted(answer)
-            if offset and answer.status_code != 206:  # the server knows no ranges: pass over what is here
-                pieces = _after(pieces, offset)
+            is_from_start = answer.status_code != 206
+            if expects == "pdf" and is_from_start:
+                pieces = _sniffed(pieces, url)
+            if offset and is_from_start:  # the server knows no ranges: pass over what is here
+                pieces = _after(pieces, offset, url)
             elif offset and not (answer.headers.get("Content-Range") or "").startswith(f"bytes {offset}-"):
                 raise BusyError(f"asked from byte {offset}, got {answer.headers.get('Content-Range')!r}")
-            yield _sniffed(pieces, url) if expects == "pdf" and not offset else pieces
+            yield pieces
 
     def _counted(self, answer: "httpx2.Response") -> Iterator[bytes]:
-        for piece in answer.iter_raw(PIECE_BYTES):
+        for piece in answer.iter_raw():
             self._usage.received(len(piece))
             yield piece
 
@@ -156,26 +159,32 @@ class Web:
     ) -> Iterator["httpx2.Response"]:
         """Ask once, follow redirects within the publisher's hosts, and sort out what is no answer."""
         for _ in range(MAX_REDIRECTS):
-            self._wait_for_turn(url)
-            self._usage.asked()
-            with self._client.stream("GET", url, params=params, headers=headers) as answer:
-                if answer.status_code in (301, 302, 303, 307, 308):
-                    url, params = _target(answer), None
-                    continue
-                _refuse(answer, url)
-                yield answer
-                return
+            pace = self._pace(url)
+            with pace.turn() if pace else nullcontext():
+                self._usage.asked()
+                with self._client.stream("GET", url, params=params, headers=headers) as answer:
+                    if answer.status_code in (301, 302, 303, 307, 308):
+                        url, params = _target(answer), None
+                        continue
+                    try:
+                        _refuse(answer, url)
+                    except BusyError as busy:
+                        if pace and busy.retry_after_s is not None:
+                            pace.hold_off(busy.retry_after_s)
+                        raise
+                    yield answer
+                    return
         raise NotOfferedError(f"{url}: more than {MAX_REDIRECTS} redirects")
 
-    def _wait_for_turn(self, url: str) -> None:
+    def _pace(self, url: str) -> Pace | None:
+        """Return the pace of an address; refuse one that is none of this publisher's."""
         try:
             parts = urlsplit(url)
         except ValueError as error:
             raise NotOfferedError(f"{url[:200]!r} is no address: {error}") from error
         if parts.scheme not in ("http", "https") or parts.netloc not in self._hosts:
             raise NotOfferedError(f"{parts.scheme}://{parts.netloc} is no address of this publisher")
-        if pace := pace_of(parts.hostname or ""):
-            pace.wait()
+        return pace_of(parts.hostname or "")
 
 
 def _target(answer: "httpx2.Response") -> str:
@@ -202,14 +211,16 @@ def _refuse(answer: "httpx2.Response", url: str) -> None:
     raise refused
 
 
-def _after(pieces: Iterator[bytes], n_bytes: int) -> Iterator[bytes]:
-    """Yield what comes after the first bytes."""
+def _after(pieces: Iterator[bytes], n_bytes: int, url: str) -> Iterator[bytes]:
+    """Yield what comes after the first bytes; there must be as many."""
     for piece in pieces:
         if n_bytes >= len(piece):
             n_bytes -= len(piece)
         else:
             yield piece[n_bytes:]
             n_bytes = 0
+    if n_bytes:
+        raise ChangedError(f"{url} is shorter now")
 
 
 def _sniffed(pieces: Iterator[bytes], url: str) -> Iterator[bytes]:

@@ -6,8 +6,9 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any, NamedTuple, Protocol
 
 import dagster as dg
@@ -21,6 +22,7 @@ from s1mm_assets.archives.arxiv import (
     ManifestError,
     bare_metadata,
     chunk_members,
+    file_stem,
     metadata_of,
     parse_id,
     read_manifest,
@@ -48,6 +50,9 @@ UPDATED = re.compile(
     rb'"update_date"\s*:\s*"(\d{4}-\d\d-\d\d)"'
 )  # no text holds it: its quotes are escaped there
 DELETED = re.compile(rb'"deleted"\s*:\s*true\b')
+MD5 = re.compile(r"[0-9a-f]{32}", re.ASCII)
+
+_Place = tuple[int, int, int]  # of a row: which file, offset, length
 
 _log = logging.getLogger(__name__)
 
@@ -65,8 +70,24 @@ class _Known:
 
     updated: str  # ISO date; "" where the row has none
     digest: bytes  # of the row as it is written
-    place: tuple[int, int, int] | None  # which file, offset, length; None: nothing but its deletion is known
+    place: _Place | None  # None: nothing but its deletion is known
     deleted: str | None  # ISO date
+
+
+class _Index(NamedTuple):
+    """What was found in a chunk when it was verified."""
+
+    md5: str
+    members: list[ChunkMember]
+
+
+class _Landed(NamedTuple):
+    """A chunk that is there."""
+
+    chunk: ChunkFile  # as its bytes are, by its index: it may be older than the manifest
+    file: SourceFile
+    listed: ChunkFile  # as the manifest describes it
+    indexed: _Index | None
 
 
 class ArxivSource(dg.ConfigurableResource[Any]):
@@ -75,7 +96,9 @@ class ArxivSource(dg.ConfigurableResource[Any]):
     The manifest and the chunks are sought in `src/`, as arXiv lays them out, and in the root itself. A chunk
     that the manifest lists and that is not there has not been fetched: it is no shard, and `absent` names it.
     One that is there is verified by MD5 before any of its papers is given out. The manifest's size is no measure:
-    arXiv gives there what the papers take, mostly, and the tar around them takes more.
+    arXiv gives there what the papers take, mostly, and the tar around them takes more. A chunk that arXiv has packed
+    anew since it landed is sound as long as its MD5 is the one that it was verified by then, which its index in
+    `index/` tells: it is older, and its inputs say which it is.
 
     Where chunks hold the same paper, the later (by chunk number, then by place in the tar) replaces the
     earlier, as in any tar. Which chunks may hold papers of another is read from the manifest's first and last
@@ -89,8 +112,10 @@ class ArxivSource(dg.ConfigurableResource[Any]):
     root: str
     metadata_snapshot: str | None = None  # a file in arXiv's JSON-lines form, by path or URI
 
-    _verified: dict[tuple[str, SourceFile], list[ChunkMember]] = PrivateAttr(default_factory=dict)  # by MD5
-    _indexed: dict[tuple[str, SourceFile], list[ChunkMember]] = PrivateAttr(default_factory=dict)
+    _verified: dict[tuple[str, SourceFile], list[ChunkMember]] = PrivateAttr(
+        default_factory=dict
+    )  # by the manifest's MD5
+    _indexes: dict[tuple[SourceFile, SourceFile], _Index] = PrivateAttr(default_factory=dict)
     _rows: dict[tuple[tuple[_MetadataFile, ...], int], dict[str, _Known]] = PrivateAttr(default_factory=dict)
 
     @property
@@ -100,43 +125,45 @@ class ArxivSource(dg.ConfigurableResource[Any]):
 
     def years(self) -> list[int]:
         """Return the years of the chunks that are there."""
-        return sorted({chunk.year for chunk, _ in self._landed()})
+        return sorted({chunk.year for chunk, _ in self._there()})
 
     def chunks(self, year: int) -> list[Chunk]:
         """Return the chunks of one year that are there, in the manifest's order."""
-        landed = [(chunk, file) for chunk, file in self._landed() if chunk.year == year]
-        inputs = {chunk.name: _inputs(chunk, [each for each, _ in landed]) for chunk, _ in landed}
+        landed = self._landed(year)
+        inputs = [_inputs(each, landed) for each in landed]
         if files := self._metadata_files():
             known = self._rows_of(files, year)
-            for chunk, file in landed:
-                inputs[chunk.name]["metadata"] = self._rows_digest(chunk, file, known)
-        return [Chunk(chunk.name, inputs[chunk.name]) for chunk, _ in landed]
+            for each, of_chunk in zip(landed, inputs, strict=True):
+                of_chunk["metadata"] = self._rows_digest(each, known)
+        return [Chunk(each.chunk.name, of_chunk) for each, of_chunk in zip(landed, inputs, strict=True)]
 
     def absent(self, year: int) -> list[str]:
-        """Return the names of the chunks of one year that the manifest lists and that are not there."""
-        landed = {chunk.name for chunk, _ in self._landed()}
+        """Return the names of the chunks of one year that the manifest lists and that are not there.
+
+        One that is there as it was packed before is not among them.
+        """
+        landed = {chunk.name for chunk, _ in self._there()}
         return [each.name for each in self.listed() if each.year == year and each.name not in landed]
 
     def deliveries(self, chunk_name: str, year: int) -> Iterator[Delivery]:
         """Yield the papers of one chunk, in the tar's order, after the whole chunk was verified.
 
         Raises:
-            ChunkDamaged: Its MD5 differs from the manifest's, or it is no sound tar.
+            ChunkDamaged: Its MD5 is neither the manifest's nor the one that it landed with, or it is no sound tar.
             SourceError: There is no such chunk.
         """
-        landed = [(chunk, file) for chunk, file in self._landed() if chunk.year == year]
-        found = [(chunk, file) for chunk, file in landed if chunk.name == chunk_name]
-        if not found:
+        landed = self._landed(year, beside=chunk_name)
+        found = next((each for each in landed if each.chunk.name == chunk_name), None)
+        if found is None:
             raise SourceError(f"arXiv chunk {chunk_name} of {year} is not under {self.root}: fetch it again")
-        chunk, file = found[0]
         replaced: set[str] = set()
-        for later, later_file in landed:
-            if _may_replace(chunk, later):
-                replaced.update(member.paper_id for member in self._members(later, later_file))
-        last = {member.paper_id: member for member in self._members(chunk, file)}
+        for later in landed:
+            if _may_replace(found.chunk, later.chunk):
+                replaced.update(member.paper_id for member in self._members(later))
+        last = {member.paper_id: member for member in self._members(found)}
         for member in sorted(last.values(), key=lambda member: member.offset):
             if member.paper_id not in replaced:
-                yield Delivery(member.paper_id, file.uri, member.offset, member.length)
+                yield Delivery(member.paper_id, found.file.uri, member.offset, member.length)
 
     def metadata(self, year: int, paper_ids: Sequence[str]) -> Mapping[str, Metadata]:
         """Return the newest rows of these papers; nothing where neither a snapshot nor a window is there.
@@ -148,7 +175,9 @@ class ArxivSource(dg.ConfigurableResource[Any]):
         """
         files = self._metadata_files()
         known = self._rows_of(files, year) if files else {}
-        return {each: _metadata(each, known[each], files) for each in paper_ids if each in known}
+        wanted = {each: known[each] for each in paper_ids if each in known}
+        rows = _rows_at({row.place for row in wanted.values() if row.place}, files)
+        return {each: _metadata(each, row, rows) for each, row in wanted.items()}
 
     def reader(self) -> RangeReader:
         """Return what reads the chunks."""
@@ -173,43 +202,59 @@ class ArxivSource(dg.ConfigurableResource[Any]):
                     raise SourceError(f"{uri} under {self.root}: {error}. Fetch it again") from None
         raise SourceError(f"there is no {MANIFEST} under {self.root}, nor in its src/: fetch it from arXiv")
 
-    def _landed(self) -> list[tuple[ChunkFile, SourceFile]]:
+    def _there(self) -> list[tuple[ChunkFile, SourceFile]]:
         """Return the manifest's chunks that are there, of whatever size, in its order."""
-        files = {file.uri: file for file in files_under(self.root)}
-        landed = []
+        return self._there_of({file.uri: file for file in files_under(self.root)})
+
+    def _there_of(self, files: Mapping[str, SourceFile]) -> list[tuple[ChunkFile, SourceFile]]:
+        there = []
         for chunk in self._read_manifest(files):
             file = files.get(f"src/{chunk.name}.tar") or files.get(f"{chunk.name}.tar")
             if file:
-                landed.append((chunk, file))
+                there.append((chunk, file))
+        return there
+
+    def _landed(self, year: int, beside: str | None = None) -> list[_Landed]:
+        """Return the chunks of a year as they are there, in the manifest's order; or those of one chunk's month."""
+        files = {file.uri: file for file in files_under(self.root)}
+        there = [(chunk, file) for chunk, file in self._there_of(files) if chunk.year == year]
+        months = {chunk.yymm for chunk, _ in there if beside in (None, chunk.name)}
+        landed = []
+        for listed, file in there:
+            if listed.yymm in months:
+                index = self._index(listed.name, file, files.get(_index_path(listed.name)))
+                landed.append(_Landed(_as_landed(listed, index), file, listed, index))
         return landed
 
-    def _members(self, chunk: ChunkFile, file: SourceFile) -> list[ChunkMember]:
+    def _index(self, name: str, file: SourceFile, index_file: SourceFile | None) -> _Index | None:
+        """Read a chunk's index; None where there is none, or it is of another file."""
+        if index_file is None:
+            return None
+        key = file, index_file
+        if key not in self._indexes:
+            found = _indexed(self.root, name, file.size)
+            if found is None:
+                return None
+            self._indexes[key] = found
+        return self._indexes[key]
+
+    def _members(self, landed: _Landed) -> list[ChunkMember]:
         """Verify a chunk and list its papers, in one reading."""
-        key = chunk.md5sum, file
+        chunk, file, listed, indexed = landed
+        key = listed.md5sum, file
         if key not in self._verified:
             with streamed(self.root, file.uri) as stream:
                 hashing = _Hashing(stream)
                 members, fault = _listed(hashing)
                 hashing.drain()
-            if hashing.md5 != chunk.md5sum:
-                raise _damaged(chunk, self.root, f"MD5 {chunk.md5sum}", _found(chunk, file, hashing.md5))
+            if hashing.md5 not in (listed.md5sum, chunk.md5sum):
+                raise _damaged(landed, self.root, _expected(landed), _found(listed, file, hashing.md5))
             if fault:
-                raise _damaged(chunk, self.root, "a sound tar", f"{fault} (its MD5 is the manifest's)")
+                raise _damaged(landed, self.root, "a sound tar", f"{fault} (its MD5 is as it should be)")
             self._verified[key] = members
-            if self._members_by_index(chunk, file) is None:
-                _write_index(self.root, chunk.name, _index_text(chunk.md5sum, file.size, members))
+            if indexed is None or indexed.md5 != hashing.md5:
+                _write_index(self.root, listed.name, _index_text(hashing.md5, file.size, members))
         return self._verified[key]
-
-    def _members_by_index(self, chunk: ChunkFile, file: SourceFile) -> list[ChunkMember] | None:
-        """List a chunk's papers without reading it; None where it was not indexed, or is another file now."""
-        key = chunk.md5sum, file
-        if key not in self._indexed:
-            try:
-                text = Landing(self.root).read(f"{INDEX}/{chunk.name}.jsonl") or b""
-                self._indexed[key] = _read_index(text, chunk.md5sum, file.size)
-            except (OSError, ValueError, TypeError, LookupError):
-                return None
-        return self._indexed[key]
 
     # --- metadata ------------------------------------------------------------------------------------------
 
@@ -234,14 +279,12 @@ class ArxivSource(dg.ConfigurableResource[Any]):
             self._rows = {(files, year): known}  # one year at a time: it is what a partition needs
         return self._rows[files, year]
 
-    def _rows_digest(self, chunk: ChunkFile, file: SourceFile, known: Mapping[str, _Known]) -> str:
+    def _rows_digest(self, landed: _Landed, known: Mapping[str, _Known]) -> str:
         """Return the digest of the rows of a chunk's papers; one that was never indexed is read for that."""
-        members = self._members_by_index(chunk, file)
-        if members is None:
-            try:
-                members = self._members(chunk, file)
-            except ChunkDamaged:
-                return "of a damaged chunk"  # `deliveries` says more
+        try:
+            members = landed.indexed.members if landed.indexed else self._members(landed)
+        except ChunkDamaged:
+            return "of a damaged chunk"  # `deliveries` says more
         digest = hashlib.sha256()
         for paper_id in sorted({member.paper_id for member in members} & known.keys()):
             row = known[paper_id]
@@ -270,6 +313,22 @@ def index_chunk(root: str, uri: str, md5: str) -> None:
         _write_index(root, name, _index_text(md5, file.size, members))
 
 
+def landed_md5(root: str, name: str, size: int) -> str | None:
+    """Return the MD5 that a chunk was verified by; None where no index tells of a file of this size.
+
+    Args:
+        root: Of the source.
+        name: The chunk's.
+        size: Of the file that is there, in bytes.
+    """
+    index = _indexed(root, name, size)
+    return index.md5 if index else None
+
+
+def _index_path(name: str) -> str:
+    return f"{INDEX}/{name}.jsonl"
+
+
 def _index_text(md5: str, size: int, members: Sequence[ChunkMember]) -> bytes:
     """Return an index: a line that says of which file, then one for each member."""
     head = {"md5": md5, "size": size, "n_members": len(members)}
@@ -277,26 +336,43 @@ def _index_text(md5: str, size: int, members: Sequence[ChunkMember]) -> bytes:
     return "".join(json.dumps(line) + "\n" for line in (head, *rows)).encode()
 
 
-def _read_index(text: bytes, md5: str, size: int) -> list[ChunkMember]:
-    """Return the members of an index; ValueError, TypeError or LookupError where it is none, or another file's."""
+def _indexed(root: str, name: str, size: int) -> _Index | None:
+    """Read a chunk's index; None where there is none, it is damaged, or the file had another size then."""
+    try:
+        return _read_index(Landing(root).read(_index_path(name)) or b"", size)
+    except (OSError, ValueError, TypeError, LookupError):
+        return None
+
+
+def _read_index(text: bytes, size: int) -> _Index:
+    """Return what an index says; ValueError, TypeError or LookupError where it is none, or another file's."""
     head, *rows = [json.loads(line) for line in text.splitlines()]
-    if head != {"md5": md5, "size": size, "n_members": len(rows)}:
+    md5 = head["md5"]
+    if head != {"md5": md5, "size": size, "n_members": len(rows)} or not MD5.fullmatch(md5):
         raise ValueError(f"it is the index of {head}")
-    return [ChunkMember(str(row[0]), int(row[1]), int(row[2]), str(row[3])) for row in rows]
+    return _Index(md5, [ChunkMember(str(row[0]), int(row[1]), int(row[2]), str(row[3])) for row in rows])
 
 
 def _write_index(root: str, name: str, text: bytes) -> None:
     try:
-        Landing(root).put(f"{INDEX}/{name}.jsonl", text)
+        Landing(root).put(_index_path(name), text)
     except (OSError, pa.ArrowException) as error:  # a folder of which one may only read
         _log.info("the index of %s is not kept: %s", name, error)
 
 
-def _inputs(chunk: ChunkFile, landed: Sequence[ChunkFile]) -> dict[str, str]:
-    inputs = {"md5": chunk.md5sum, "size": str(chunk.size)}
-    for later in landed:
-        if _may_replace(chunk, later):
-            inputs[f"replaced by {later.name}"] = later.md5sum
+def _as_landed(listed: ChunkFile, index: _Index | None) -> ChunkFile:
+    """Return a chunk as its bytes are: of an older one than the manifest's, by what was found in it."""
+    if index is None or index.md5 == listed.md5sum:
+        return listed
+    items = sorted(file_stem(member.paper_id) for member in index.members) or [""]
+    return replace(listed, md5sum=index.md5, first_item=items[0], last_item=items[-1])
+
+
+def _inputs(landed: _Landed, others: Sequence[_Landed]) -> dict[str, str]:
+    inputs = {"md5": landed.chunk.md5sum, "size": str(landed.file.size)}
+    for each in others:
+        if _may_replace(landed.chunk, each.chunk):
+            inputs[f"replaced by {each.chunk.name}"] = each.chunk.md5sum
     return inputs
 
 
@@ -308,11 +384,18 @@ def _may_replace(chunk: ChunkFile, later: ChunkFile) -> bool:
     return not is_told or (later.first_item <= chunk.last_item and chunk.first_item <= later.last_item)
 
 
-def _damaged(chunk: ChunkFile, root: str, expected: str, found: str) -> ChunkDamaged:
+def _damaged(landed: _Landed, root: str, expected: str, found: str) -> ChunkDamaged:
+    listed = landed.listed
     return ChunkDamaged(
-        f"arXiv chunk {chunk.name} under {root} is damaged: expected {expected}, found {found}. None of its "
-        f"papers was taken. Fetch {chunk.filename} again, and {MANIFEST} if arXiv has packed the chunk anew."
+        f"arXiv chunk {listed.name} under {root} is damaged: expected {expected}, found {found}. None of its "
+        f"papers was taken. Fetch {listed.filename} again, and {MANIFEST} if arXiv has packed the chunk anew."
     )
+
+
+def _expected(landed: _Landed) -> str:
+    is_older = landed.chunk.md5sum != landed.listed.md5sum
+    then = f" or {landed.chunk.md5sum}, which it landed with" if is_older else ""
+    return f"MD5 {landed.listed.md5sum}{then}"
 
 
 def _found(chunk: ChunkFile, file: SourceFile, md5: str) -> str:
@@ -373,7 +456,7 @@ def _snapshot(address: str) -> _MetadataFile:
     return _MetadataFile(root, file)
 
 
-def _take(known: dict[str, _Known], paper_id: str, line: bytes, place: tuple[int, int, int]) -> None:
+def _take(known: dict[str, _Known], paper_id: str, line: bytes, place: _Place) -> None:
     """Let a row replace what was known of its paper, unless that is newer; of one date, the later row counts."""
     match = UPDATED.search(line)
     updated = sys.intern(match.group(1).decode()) if match else ""
@@ -387,12 +470,24 @@ def _take(known: dict[str, _Known], paper_id: str, line: bytes, place: tuple[int
         known[paper_id] = _Known(updated, hashlib.sha256(line.strip()).digest(), place, None)
 
 
-def _metadata(paper_id: str, known: _Known, files: Sequence[_MetadataFile]) -> Metadata:
-    row = bare_metadata(paper_id)
-    if known.place:
-        n, offset, length = known.place
+def _rows_at(places: Collection[_Place], files: Sequence[_MetadataFile]) -> dict[_Place, Metadata]:
+    """Read rows in the order in which they lie; each file is opened once."""
+    rows = {}
+    for n, of_file in groupby(sorted(places), key=lambda place: place[0]):
         root, file = files[n]
-        row = _row(RangeReader(root)(file.uri, offset, length), file.uri)
+        file_system, path = open_root(root)
+        with file_system.open_input_file(f"{path}/{file.uri}") as stream:
+            for place in of_file:
+                _, offset, length = place
+                line = stream.read_at(length, offset)
+                if len(line) < length:
+                    raise SourceError(f"{file.uri} under {root} has become shorter: start again")
+                rows[place] = _row(line, file.uri)
+    return rows
+
+
+def _metadata(paper_id: str, known: _Known, rows: Mapping[_Place, Metadata]) -> Metadata:
+    row = rows[known.place] if known.place else bare_metadata(paper_id)
     if known.deleted is None:
         return row
     return replace(row, is_withdrawn=True, updated=known.deleted or row.updated)

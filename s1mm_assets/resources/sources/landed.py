@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
@@ -69,14 +69,13 @@ class LandedSource(dg.ConfigurableResource[Any]):
                 yield Delivery(paper_id, paper.line.path, 0, paper.line.size or 0)
 
     def metadata(self, year: int, paper_ids: Sequence[str]) -> Mapping[str, Metadata]:
-        """Return what the publisher says of these papers; the version is that of the file."""
+        """Return what the publisher says of these papers, in the version that is there."""
         papers = self._papers(year)
         found = {}
         for paper_id in paper_ids:
             paper = papers.get(paper_id)
             if paper and paper.metadata:
-                row = Metadata(**json.loads(paper.metadata))
-                found[paper_id] = replace(row, version=paper.line.version or row.version)
+                found[paper_id] = Metadata(**json.loads(paper.metadata))
         return found
 
     def reader(self) -> RangeReader:
@@ -99,20 +98,25 @@ class LandedSource(dg.ConfigurableResource[Any]):
 
 
 def papers_of(listing: pl.DataFrame, landed: Iterable[Line]) -> dict[str, LandedPaper]:
-    """Return the file that counts for each paper: the one that is listed, else the one that landed last."""
-    rows = listing.select("paper_id", "path", "metadata").iter_rows()
-    listed = {paper_id: (path, metadata) for paper_id, path, metadata in rows if paper_id}
+    """Return the file that counts for each paper: the one that is offered, else the one that landed last.
+
+    Each with the metadata that its own file was listed with: another version may have another licence. A paper that is
+    on no row of the listing was moved to another year.
+    """
+    rows = listing.select("paper_id", "path", "metadata", "is_offered").iter_rows()
+    metadata: dict[str, str | None] = {}
+    offered: dict[str, str] = {}
+    for paper_id, path, text, is_offered in rows:
+        if paper_id:
+            metadata[path] = text
+            offered[paper_id] = path if is_offered else offered.get(paper_id, "")
     best: dict[str, Line] = {}
     for line in sorted(landed, key=lambda line: (line.at, line.path)):
-        if line.paper_id is None or line.shard is None:
+        if line.paper_id not in offered or line.paper_id is None or line.path not in metadata:
             continue
-        path = listed.get(line.paper_id, ("", None))[0]
-        if line.paper_id not in best or best[line.paper_id].path != path:
+        if line.paper_id not in best or best[line.paper_id].path != offered[line.paper_id]:
             best[line.paper_id] = line
-    return {
-        paper_id: LandedPaper(line, listed.get(paper_id, ("", None))[1])
-        for paper_id, line in sorted(best.items())
-    }
+    return {paper_id: LandedPaper(line, metadata[line.path]) for paper_id, line in sorted(best.items())}
 
 
 def _inputs(papers: Iterable[LandedPaper]) -> dict[str, str]:

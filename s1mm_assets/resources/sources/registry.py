@@ -91,15 +91,19 @@ def source_in(source: str, folder: str) -> Source:
         return arxiv_in(folder)
     if not Ledger(Landing(folder)).years():
         return LocalSource(folder=folder)
-    file_system, path = open_root(folder)
-    names = {info.base_name for info in file_system.get_file_info(pafs.FileSelector(path))}
-    others = sorted(name for name in names - LANDED if not name.startswith("."))
-    if others:
+    if others := files_beside(folder):
         raise SourceError(
             f"{folder} holds papers landed from their publisher, and {others[0]} beside them, which would not be read: "
             "move what you have put there into the folder of the source local"
         )
     return LandedSource(source=source, root=folder)
+
+
+def files_beside(folder: str) -> list[str]:
+    """Return what lies in a source's folder beside what a publisher's client keeps there; nothing without a folder."""
+    file_system, path = open_root(folder)
+    infos = file_system.get_file_info(pafs.FileSelector(path, allow_not_found=True))
+    return sorted({info.base_name for info in infos if not info.base_name.startswith(".")} - LANDED)
 
 
 class Sources(dg.ConfigurableResource[Any]):
@@ -117,6 +121,22 @@ class Sources(dg.ConfigurableResource[Any]):
         """Where a source's papers lie."""
         root, question_mark, options = self.root.partition("?")  # s3://bucket/prefix?region=…
         return f"{root.rstrip('/')}/{source}{question_mark}{options}"
+
+    def folder_to_fill(self, source: str) -> str:
+        """Return where a publisher's papers are to land.
+
+        Raises:
+            SourceError: There is no root: a disk may not be mounted; or papers lie there that would not be read then.
+        """
+        self._require_root()
+        folder = self.folder(source)
+        others = files_beside(folder) if source != "arxiv" else []
+        if others:
+            raise SourceError(
+                f"{folder} holds {others[0]}, which would not be read beside papers from their publisher: move "
+                "what you have put there into the folder of the source local"
+            )
+        return folder
 
     def of(self, source: str) -> Source:
         """Return the client of a source."""

@@ -54,7 +54,7 @@ class BucketPublisher:
         origin = json.loads(offer.origin)
         return self.bucket.open(origin["key"], offset, origin["etag"])
 
-    def touched(self, since: date) -> set[int]:  # noqa: ARG002
+    def touched(self, since: date, until: date) -> set[int]:  # noqa: ARG002
         """Nothing."""
         return set()
 

@@ -11,15 +11,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from s1mm_assets.resources.publishers import PublisherError
+from s1mm_assets.resources.publishers import Listing, Offer, PublisherError, acquire, reception
 from s1mm_assets.resources.publishers import landing as landing_module
+from s1mm_assets.resources.publishers.acquire import Acquisition
+from s1mm_assets.resources.publishers.bucket import Bucket
 from s1mm_assets.resources.publishers.landing import Landing
 from s1mm_assets.resources.publishers.ledger import Ledger
 from s1mm_assets_tests.imitations.publishers import Fault, ImitationPublishers
-from s1mm_assets_tests.resources.publishers.bucket_publisher import TERMS, YEAR, acquisition
+from s1mm_assets_tests.resources.publishers.bucket_publisher import TERMS, YEAR, BucketPublisher, acquisition
 
 MIB = 2**20
 CHUNKS = {
@@ -314,7 +317,8 @@ def test_a_full_disk_ends_the_run_and_keeps_what_came(full: ImitationPublishers,
 
     assert done.returncode != 0
     assert "is full: make room" in done.stderr
-    assert (tmp_path / "src/a.tar.part").stat().st_size == 2 * MIB
+    (part,) = tmp_path.glob("src/a.tar.*.part")
+    assert part.stat().st_size == 2 * MIB
     acquisition(full, str(tmp_path)).run()
     assert landed(str(tmp_path)) == CHUNKS
 
@@ -381,9 +385,19 @@ def test_a_file_that_somebody_put_there_is_verified(full: ImitationPublishers, t
     assert landed(str(tmp_path)) == CHUNKS
 
 
+def broken_off(full: ImitationPublishers, root: str, cut: int) -> None:
+    """A run in which the first chunk breaks off, and the publisher is down then."""
+    full.faults.append(Fault("src/a.tar", cut_after=cut))
+    full.faults.append(Fault("src/a.tar", times=99, status=503))
+    with pytest.raises(PublisherError):
+        acquisition(full, root, terms=replace(TERMS, transfers=1)).run()
+    full.faults.clear()
+
+
 def test_a_part_that_was_damaged_meanwhile_is_fetched_anew(full: ImitationPublishers, tmp_path: Path) -> None:
-    (tmp_path / "src").mkdir()
-    (tmp_path / "src/a.tar.part").write_bytes(b"q" * MIB)
+    broken_off(full, str(tmp_path), MIB)
+    (part,) = tmp_path.glob("src/a.tar.*.part")
+    part.write_bytes(b"q" * MIB)
 
     acquisition(full, str(tmp_path)).run()
 
@@ -409,7 +423,246 @@ def test_in_a_bucket_too_a_file_is_landed_in_parts(
 
     assert landed(root) == CHUNKS
     assert sum(chunk_requests(full)) == ALL_BYTES
-    assert Landing(root).names("src/a.tar.part") == []
+    landing = Landing(root)
+    assert [name for folder in landing.folders("src") for name in landing.names(f"src/{folder}")] == []
+
+
+def test_a_part_of_another_origin_is_never_gone_on_with(full: ImitationPublishers, root: str) -> None:
+    """Without an MD5 nobody would notice: the second half of another object after the first half of this one."""
+    other = bytes(reversed(CHUNKS["src/a.tar"]))
+    with_size_alone = BucketPublisher.listing
+    broken_off(full, root, MIB + MIB // 2)
+    full.put("arxiv", "src/a.tar", other)
+
+    again = acquisition(full, root)
+    listed = with_size_alone(again.publisher, YEAR)  # type: ignore[arg-type]
+    blind = Listing(offers=[replace(offer, md5=None) for offer in listed.offers])
+    again.publisher.listing = lambda year: blind  # type: ignore[method-assign]
+    again.run()
+
+    assert landed(root)["src/a.tar"] == other
+
+
+def test_two_runs_do_not_write_one_file(full: ImitationPublishers, tmp_path: Path) -> None:
+    """The second says so, and the first goes on undisturbed."""
+    part = Landing(str(tmp_path)).part("src/a.tar", origin="x", resumes=True)
+
+    with pytest.raises(PublisherError, match="another run is landing"):
+        Landing(str(tmp_path)).part("src/a.tar", origin="x", resumes=True)
+
+    part.append(b"whole")
+    assert part.finish(size=5, md5=None)[0] == 5
+
+
+def test_the_same_bytes_from_elsewhere_are_not_paid_for_again(
+    full: ImitationPublishers, tmp_path: Path
+) -> None:
+    """A publisher moves its files, or uploads them in other parts: the MD5 says that they are the same."""
+    acquisition(full, str(tmp_path)).run()
+    full.requests.clear()
+    again = acquisition(full, str(tmp_path))
+    moved = [replace(offer, origin="moved") for offer in again.publisher.listing(YEAR).offers]
+    again.publisher.listing = lambda year: Listing(offers=moved)  # type: ignore[method-assign]
+
+    assert again.run().n_new == 0
+    assert chunk_requests(full) == []
+
+
+def test_another_address_of_a_file_without_an_etag_is_no_other_file(
+    full: ImitationPublishers, tmp_path: Path
+) -> None:
+    """Another route to the same PDF: it has landed, and stays."""
+
+    def blind(address: str) -> Acquisition:
+        run = acquisition(full, str(tmp_path))
+        listed = run.publisher.listing(YEAR).offers
+        offers = [replace(offer, md5=None, origin=address) for offer in listed]
+        run.publisher.listing = lambda year: Listing(offers=offers)  # type: ignore[method-assign]
+        run.publisher.open = lambda offer, offset: run.publisher.bucket.open(offer.path, offset)  # type: ignore[attr-defined,method-assign]
+        return run
+
+    blind("here").run()
+    full.requests.clear()
+
+    assert blind("there").run().n_new == 0
+    assert chunk_requests(full) == []
+
+
+def test_wrong_bytes_are_not_paid_for_beyond_what_may_be_spent(
+    full: ImitationPublishers, tmp_path: Path
+) -> None:
+    """A second reading would go beyond: the file is refused after the first."""
+    full.faults.append(Fault("src/a.tar", times=9, status=200, body=b"x" * len(CHUNKS["src/a.tar"])))
+    for key in ("src/b.tar", "src/c.tar"):
+        full.remove("arxiv", key)
+    terms = replace(TERMS, max_usd=3 * MIB / 1e9 * 0.09 + 0.0000008)  # the chunk and two requests
+
+    done = acquisition(full, str(tmp_path), terms=terms).run()
+
+    assert done.n_refused == 1
+    assert chunk_requests(full) == [3 * MIB]
+
+
+def test_an_object_store_takes_a_join_of_odd_parts(publishers: ImitationPublishers, tmp_path: Path) -> None:
+    """Parts of 16, 2 and 16 MiB, as an outage leaves them: S3 takes none below 5 MiB but the last."""
+    data = random.Random(1).randbytes(40 * MIB)
+    publishers.put("arxiv", "src/a.tar", data)
+    host = publishers.base.removeprefix("http://")
+    publishers._s3().create_bucket(Bucket="sources")
+    root = f"s3://sources/odd?endpoint_override={host}/backstage&scheme=http&region=us-east-1"
+    broken_off(publishers, root, 18 * MIB)
+
+    acquisition(publishers, root).run()
+
+    assert Landing(root).digest("src/a.tar") == (len(data), md5_of(data))
+    assert sum(chunk_requests(publishers)) == len(data)
+
+
+# --- what should not come ----------------------------------------------------------------------------------
+
+
+def offering(full: ImitationPublishers, root: str, **changes: Any) -> Acquisition:
+    """A run that offers the chunks with some fields otherwise."""
+    run = acquisition(full, root)
+    offers = [replace(offer, **changes) for offer in run.publisher.listing(YEAR).offers]
+    run.publisher.listing = lambda year: Listing(offers=offers)  # type: ignore[method-assign]
+    return run
+
+
+def test_without_a_digest_or_an_etag_a_file_is_begun_anew(full: ImitationPublishers, tmp_path: Path) -> None:
+    """The second half may be of another file: nothing would tell."""
+    run = offering(full, str(tmp_path), md5=None, size=None)
+    for offer in run.publisher.listing(YEAR).offers:
+        object.__setattr__(offer, "origin", json.dumps({"key": offer.path}))
+    run.publisher.open = lambda offer, offset: run.publisher.bucket.open(offer.path, offset)  # type: ignore[attr-defined,method-assign]
+    full.faults.append(Fault("src/a.tar", cut_after=MIB))
+
+    run.run()
+
+    assert landed(str(tmp_path)) == CHUNKS
+    assert sorted(each.range or "" for each in full.requests if each.path.endswith("a.tar")) == ["", ""]
+
+
+def test_an_empty_answer_is_no_paper(full: ImitationPublishers, tmp_path: Path) -> None:
+    full.faults.append(Fault("src/a.tar", status=200, body=b""))
+
+    done = offering(full, str(tmp_path), md5=None, size=None).run()
+
+    assert done.n_refused == 1
+    assert not (tmp_path / "src/a.tar").exists()
+
+
+def test_a_size_that_is_listed_wrong_costs_one_file(full: ImitationPublishers, tmp_path: Path) -> None:
+    """The publisher says ten bytes more than there are: refused after two readings, and the others land."""
+    size = len(CHUNKS["src/a.tar"]) + 10
+    run = acquisition(full, str(tmp_path))
+    offers = [
+        replace(offer, size=size, md5=None) if offer.path == "src/a.tar" else offer
+        for offer in run.publisher.listing(YEAR).offers
+    ]
+    run.publisher.listing = lambda year: Listing(offers=offers)  # type: ignore[method-assign]
+
+    done = run.run()
+
+    assert (done.n_new, done.n_refused) == (2, 1)
+
+
+def test_one_path_is_offered_once(full: ImitationPublishers, tmp_path: Path) -> None:
+    with pytest.raises(PublisherError, match="offered twice"):
+        offering(full, str(tmp_path), path="src/same.tar").run()
+
+
+@pytest.mark.parametrize("path", ["../outside.tar", f"src/{'x' * 300}.tar"])
+def test_a_name_that_is_none_costs_one_file(full: ImitationPublishers, tmp_path: Path, path: str) -> None:
+    run = acquisition(full, str(tmp_path / "arxiv"))
+    offers = [
+        replace(offer, path=path) if offer.path == "src/a.tar" else offer
+        for offer in run.publisher.listing(YEAR).offers
+    ]
+    run.publisher.listing = lambda year: Listing(offers=offers)  # type: ignore[method-assign]
+    run._present = lambda offers: {}  # type: ignore[method-assign]
+
+    done = run.run()
+
+    assert (done.n_new, done.n_refused) == (2, 1)
+    assert not (tmp_path / "outside.tar").exists()
+
+
+def test_what_was_refused_before_is_no_sign_of_a_shut_door(
+    publishers: ImitationPublishers, tmp_path: Path
+) -> None:
+    """Thirty files that the publisher never gives: the run that asks for them again ends well."""
+    for n in range(60):
+        publishers.put("arxiv", f"src/{n:02d}.tar", b"x")
+    shut = Fault(r"[02468]\.tar$", times=999, status=403, body=b"<Error><Code>AccessDenied</Code></Error>")
+    publishers.faults.append(shut)
+    first = acquisition(publishers, str(tmp_path)).run()
+
+    again = acquisition(publishers, str(tmp_path), terms=replace(TERMS, ask_refused_again_after_days=0)).run()
+
+    assert first.n_refused == again.n_refused == 30
+    assert again.n_new == 0
+
+
+def test_files_of_another_size_are_paid_for_only_within_the_limit(
+    full: ImitationPublishers, tmp_path: Path
+) -> None:
+    """Chunks that somebody put there and that were packed anew since are to be fetched: the bill says so."""
+    (tmp_path / "src").mkdir()
+    for path in CHUNKS:
+        (tmp_path / path).write_bytes(b"older")
+
+    with pytest.raises(PublisherError, match="max_usd"):
+        acquisition(full, str(tmp_path), terms=replace(TERMS, max_usd=0.0001)).run()
+    assert chunk_requests(full) == []
+
+
+def test_more_than_foreseen_ends_the_run(full: ImitationPublishers, tmp_path: Path) -> None:
+    """A server that lets every connection break early is asked, and paid, only within the limit."""
+    full.faults.append(Fault("src/a.tar", times=9999, cut_after=100))
+    terms = replace(TERMS, usd_per_gb=0.0, usd_per_1000_requests=1.0, max_usd=0.02, transfers=1)
+
+    with pytest.raises(PublisherError, match=r"max_usd = 0\.02 is spent"):
+        acquisition(full, str(tmp_path), terms=terms).run()
+    assert len(full.requests) <= 22
+
+
+def test_a_drip_is_an_outage(
+    publishers: ImitationPublishers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that sends a byte now and then is noticed between them."""
+    monkeypatch.setattr(reception, "SLOW_AFTER_S", 0.2)
+    sent: list[int] = []
+
+    def drip(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [("Content-Length", "1000000"), ("ETag", '"x"')])
+        for n in range(1000):
+            sent.append(n)
+            yield b"x"
+            time.sleep(0.02)  # a drip takes its time
+
+    publishers.mount("drip", drip)
+    run = acquisition(publishers, str(tmp_path))
+    offer = Offer(path="src/d.tar", shard="all", origin='{"etag": "x"}', size=1_000_000)
+    bucket = Bucket("files", endpoint=f"{publishers.base}/drip", is_unsigned=True)
+    run.publisher.listing = lambda year: Listing(offers=[offer])  # type: ignore[method-assign]
+    run.publisher.open = lambda offer, offset: bucket.open("d.tar", 0)  # type: ignore[method-assign]
+
+    with pytest.raises(PublisherError, match="broke off"):
+        run.run()
+    assert len(sent) < 500
+
+
+def test_room_is_looked_at_while_files_come(
+    full: ImitationPublishers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else fills the disk meanwhile."""
+    room = iter([10**12, *[0] * 99])
+    monkeypatch.setattr(Landing, "free_bytes", lambda self: next(room))
+    monkeypatch.setattr(acquire, "FLUSH_EVERY_S", 0.0)
+
+    with pytest.raises(PublisherError, match="min_free_gib"):
+        acquisition(full, str(tmp_path), terms=replace(TERMS, min_free_gib=1.0)).run()
 
 
 # --- records -----------------------------------------------------------------------------------------------
@@ -444,6 +697,22 @@ def test_joining_segments_counts_nothing_twice_when_it_is_killed(
     after = Ledger(Landing(str(tmp_path))).record(YEAR)
     assert len(list((tmp_path / f"ledger/{YEAR}").iterdir())) > 1
     assert after.spent.n_bytes == before.spent.n_bytes + 3
+
+
+def test_a_kill_while_segments_are_joined_loses_none(full: ImitationPublishers, tmp_path: Path) -> None:
+    """Half of the joined segment is there, under the name that it is written by, or under its own."""
+    acquisition(full, str(tmp_path)).run()
+    folder = tmp_path / f"ledger/{YEAR}"
+    (whole,) = folder.iterdir()
+    before = Ledger(Landing(str(tmp_path))).record(YEAR)
+    lines = whole.read_bytes().splitlines(keepends=True)
+    joined = [*lines, json.dumps({"takes_up": [whole.name]}).encode() + b"\n"]
+    half = b"".join(joined)[: len(b"".join(joined)) // 2]
+
+    (folder / f".{whole.name}.1.2").write_bytes(half)
+    assert Ledger(Landing(str(tmp_path))).record(YEAR) == before
+    (folder / "99999999999999999999-1-000000.jsonl").write_bytes(half)
+    assert Ledger(Landing(str(tmp_path))).record(YEAR).lines == before.lines
 
 
 def test_a_listing_forgets_no_paper(full: ImitationPublishers, tmp_path: Path) -> None:
@@ -488,6 +757,6 @@ def test_an_empty_file_lands(publishers: ImitationPublishers, root: str) -> None
 @pytest.mark.parametrize("path", ["/etc/passwd", "../out", "a/../../out", "a\\b", "a\0b"])
 def test_no_file_lands_outside_the_folder(tmp_path: Path, path: str) -> None:
     with pytest.raises(ValueError, match="leaves the folder"):
-        Landing(str(tmp_path)).part(path, resumes=True)
+        Landing(str(tmp_path)).part(path, origin="x", resumes=True)
     with pytest.raises(ValueError, match="leaves the folder"):
         Landing(str(tmp_path)).put(path, b"")

@@ -1,7 +1,7 @@
 """arXiv as a publisher, over real HTTP and S3 on loopback."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -11,6 +11,7 @@ import pytest
 
 from s1mm_assets.archives.arxiv import ChunkFile, pack_chunk, read_manifest
 from s1mm_assets.resources.publishers import (
+    METADATA_SHARD,
     ChangedError,
     Listing,
     NotOfferedError,
@@ -18,12 +19,12 @@ from s1mm_assets.resources.publishers import (
     Publisher,
     PublisherError,
 )
-from s1mm_assets.resources.publishers.arxiv import MANIFEST_KEY, Arxiv, e_print
+from s1mm_assets.resources.publishers.arxiv import MANIFEST_KEY, OLDER, Arxiv, e_print
 from s1mm_assets.resources.publishers.bucket import Bucket
 from s1mm_assets.resources.publishers.landing import Landing
 from s1mm_assets.resources.publishers.patience import Patience
 from s1mm_assets.resources.publishers.web import Web
-from s1mm_assets.resources.sources.arxiv import ArxivSource
+from s1mm_assets.resources.sources.arxiv import ArxivSource, index_chunk
 from s1mm_assets_tests.archives.packing import PAPER, PDF, TEX, gz, tar, tar_gz
 from s1mm_assets_tests.imitations.oai import OaiImitation, fill, publish_manifest
 from s1mm_assets_tests.imitations.publishers import Fault, ImitationPublishers
@@ -100,11 +101,11 @@ def client(publishers: ImitationPublishers, bucket: Bucket, web: Web, tmp_path: 
 
 
 def chunks_of(listing: Listing) -> list[Offer]:
-    return [offer for offer in listing.offers if offer.shard != "metadata"]
+    return [offer for offer in listing.offers if offer.shard != METADATA_SHARD]
 
 
 def windows_of(listing: Listing) -> list[Offer]:
-    return [offer for offer in listing.offers if offer.shard == "metadata"]
+    return [offer for offer in listing.offers if offer.shard == METADATA_SHARD]
 
 
 def received(client: Arxiv, offer: Offer, offset: int = 0) -> bytes:
@@ -119,9 +120,12 @@ def rows(client: Arxiv, first: str, last: str) -> list[dict[str, Any]]:
 
 
 def land(client: Arxiv, tmp_path: Path, offers: list[Offer]) -> None:
+    """As an acquisition does: chunks are indexed by the MD5 that they were verified by."""
     for offer in offers:
         (tmp_path / offer.path).parent.mkdir(exist_ok=True)
         (tmp_path / offer.path).write_bytes(received(client, offer))
+        if offer.md5:
+            index_chunk(str(tmp_path), offer.path, offer.md5)
 
 
 # --- chunks ------------------------------------------------------------------------------------------------
@@ -174,13 +178,25 @@ def test_the_size_is_the_buckets_where_the_manifest_tells_that_of_the_papers(
 def test_what_manifest_and_bucket_do_not_agree_on_is_noted(
     client: Arxiv, published: Chunks, publishers: ImitationPublishers
 ) -> None:
+    """What is another object by the bucket's own word is not paid for, until the two agree."""
     publishers.remove("arxiv", published[0][0].filename)
     publishers.put("arxiv", published[1][0].filename, b"another")
     listing = client.listing(2023)
 
-    assert [offer.size for offer in chunks_of(listing)] == [None, 7]
+    assert [(offer.shard, offer.size) for offer in chunks_of(listing)] == [("arXiv_src_2301_001", None)]
     assert any("2301_001.tar is in the manifest and not in the bucket" in note for note in listing.notes)
-    assert any("2301_002.tar in the bucket seems to be another" in note for note in listing.notes)
+    assert any("2301_002.tar is not offered: bucket and manifest disagree" in note for note in listing.notes)
+    publishers.put("arxiv", published[1][0].filename, published[1][1])
+    assert len(chunks_of(client.listing(2023))) == 2
+
+
+def test_chunks_come_before_windows(client: Arxiv, published: Chunks) -> None:
+    """What is wrong with metadata then holds up no chunk."""
+    listing = client.listing(2023)
+
+    assert listing.offers == [*chunks_of(listing), *windows_of(listing)]
+    assert chunks_of(listing)
+    assert windows_of(listing)
 
 
 @pytest.mark.parametrize("cut", [0, 300, -20])
@@ -226,37 +242,97 @@ def test_a_manifest_that_stays_as_it_is_is_not_landed_again(
 # --- what is new -------------------------------------------------------------------------------------------
 
 
+def touched(client: Arxiv) -> set[int]:
+    return client.touched(TODAY, TODAY)
+
+
 def test_all_years_are_new_at_first(client: Arxiv, published: Chunks) -> None:
-    assert client.touched(TODAY) == {2022, 2023}
+    assert touched(client) == {2022, 2023}
 
 
-def test_years_with_new_chunks_are_touched_until_they_are_listed(
-    client: Arxiv, published: Chunks, publishers: ImitationPublishers
+def test_years_are_touched_until_their_chunks_have_landed(
+    client: Arxiv, published: Chunks, publishers: ImitationPublishers, tmp_path: Path
 ) -> None:
-    """Landing the manifest for one year does not hide what is new in another. One request tells."""
-    client.listing(2022)
-    client.listing(2023)
-    assert client.touched(TODAY) == set()
-
-    anew = pack_chunk([("2212.00001", PDF)], "2212", 1)
-    more = pack_chunk([("2301.00009", PDF)], "2301", 3)
-    publish(publishers, [*published[:2], anew, more])
+    """A listing alone, as of a dry run, hides nothing. One request tells."""
+    land(client, tmp_path, chunks_of(client.listing(2022)))
+    chunks = chunks_of(client.listing(2023))
+    land(client, tmp_path, chunks[:1])
     publishers.requests.clear()
 
-    assert client.touched(TODAY) == {2022, 2023}
+    assert touched(client) == {2023}
     assert len(publishers.requests) == 1
-    client.listing(2023)
-    assert client.touched(TODAY) == {2022}
-
-
-def test_a_year_that_was_never_listed_is_compared_with_the_manifest_that_landed(
-    client: Arxiv, published: Chunks, publishers: ImitationPublishers
-) -> None:
-    client.listing(2023)
-    assert client.touched(TODAY) == set()
+    land(client, tmp_path, chunks[1:])
+    assert touched(client) == set()
     publish(publishers, [*published, pack_chunk([("2212.00009", PDF)], "2212", 2)])
+    assert touched(client) == {2022}
 
-    assert client.touched(TODAY) == {2022}
+
+def test_a_chunk_that_was_packed_anew_is_new_until_it_has_landed(
+    client: Arxiv, published: Chunks, publishers: ImitationPublishers, tmp_path: Path
+) -> None:
+    """Also after its manifest has landed, by listings of this year or of another."""
+    for year in (2022, 2023):
+        land(client, tmp_path, chunks_of(client.listing(year)))
+    publish(publishers, [*published[:2], pack_chunk([("2212.00001", PDF)], "2212", 1)])
+
+    assert touched(client) == {2022}
+    for year in (2023, 2022, 2022):
+        offers = chunks_of(client.listing(year))
+        assert touched(client) == {2022}
+    land(client, tmp_path, offers)
+    assert touched(client) == set()
+    client.listing(2022)
+    assert (tmp_path / OLDER).read_bytes() == b"[]"
+    assert touched(client) == set()
+
+
+def test_indexes_are_read_only_where_manifests_differ(
+    client: Arxiv, published: Chunks, publishers: ImitationPublishers, tmp_path: Path
+) -> None:
+    """So an index that is another's counts only there; a chunk without one is what the manifest lists."""
+    for year in (2022, 2023):
+        land(client, tmp_path, chunks_of(client.listing(year)))
+    index = tmp_path / "index" / "arXiv_src_2301_001.jsonl"
+    index.write_bytes(index.read_bytes().replace(published[0][0].md5sum.encode(), b"0" * 32))
+    (tmp_path / "index" / "arXiv_src_2212_001.jsonl").unlink()
+    assert touched(client) == set()
+
+    publish(publishers, [*published[:2], pack_chunk([("2212.00001", PDF)], "2212", 1)])
+    assert touched(client) == set()
+    publish(publishers, [pack_chunk([("2301.00001", PDF)], "2301", 1), *published[1:]])
+    assert touched(client) == {2023}
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"\xff", b"5", b"[5, null]", b'{"a": 1}'])
+def test_a_damaged_record_of_older_chunks_is_none(
+    client: Arxiv, published: Chunks, tmp_path: Path, text: bytes
+) -> None:
+    for year in (2022, 2023):
+        land(client, tmp_path, chunks_of(client.listing(year)))
+    (tmp_path / OLDER).write_bytes(text)
+
+    assert touched(client) == set()
+
+
+def test_a_chunk_packed_anew_breaks_no_year_that_was_good(
+    client: Arxiv, published: Chunks, publishers: ImitationPublishers, tmp_path: Path
+) -> None:
+    """Its papers are those that landed, until the new ones have."""
+
+    def papers() -> dict[str, bytes]:
+        source = ArxivSource(root=str(tmp_path))
+        return {
+            each.paper_id: source.reader()(each.uri, each.offset, each.length)
+            for chunk in source.chunks(2022)
+            for each in source.deliveries(chunk.name, 2022)
+        }
+
+    land(client, tmp_path, chunks_of(client.listing(2022)))
+    publish(publishers, [*published[:2], pack_chunk([("2212.00001", PDF)], "2212", 1)])
+    client.listing(2023)
+    assert papers() == {"2212.00001": gz(TEX)}
+    land(client, tmp_path, chunks_of(client.listing(2022)))
+    assert papers() == {"2212.00001": PDF}
 
 
 # --- windows -----------------------------------------------------------------------------------------------
@@ -320,11 +396,79 @@ def test_a_window_holds_the_rows_of_all_its_pages(
     assert [each["id"] for each in found] == [*(f"2301.0000{n}" for n in range(5)), "2301.00007"]
     assert found[0]["authors_parsed"] == [["Doe", "A.", ""]]
     assert found[-1] == {"id": "2301.00007", "deleted": True, "update_date": "2023-01-08"}
-    assert [sorted(each.query) for each in publishers.requests] == [
-        ["from", "metadataPrefix", "until", "verb"],
-        *[["resumptionToken", "verb"]] * 2,
-    ]
+    walk = [["from", "metadataPrefix", "until", "verb"], *[["resumptionToken", "verb"]] * 2]
+    assert [sorted(each.query) for each in publishers.requests] == walk * 2
     assert publishers.requests[0].query["metadataPrefix"] == ["arXivRaw"]
+
+
+def test_a_window_of_one_page_is_asked_for_once(
+    client: Arxiv, oai: OaiImitation, publishers: ImitationPublishers
+) -> None:
+    oai.put(row("2301.00001", "2023-01-03"))
+    oai.put(row("2301.00002", "2023-01-03"))
+
+    assert len(rows(client, "2023-01-02", "2023-01-08")) == 2
+    assert len(publishers.requests) == 1
+
+
+def test_a_record_that_slides_over_the_edge_of_a_page_is_not_lost(
+    client: Arxiv, oai: OaiImitation, publishers: ImitationPublishers
+) -> None:
+    """The first is updated while the window is walked, and leaves it; twice."""
+    for n in range(7):
+        oai.put(row(f"2301.0000{n}", "2023-01-03"))
+    publishers.faults += [
+        Fault("/oai", n_before=1, meanwhile=lambda: oai.put(row("2301.00000", "2023-01-18"))),
+        Fault("/oai", n_before=4, meanwhile=lambda: oai.put(row("2301.00001", "2023-01-18"))),
+    ]
+
+    found = [each["id"] for each in rows(client, "2023-01-02", "2023-01-08")]
+    assert sorted(found) == [f"2301.0000{n}" for n in range(7)]
+    assert found.index("2301.00002") > found.index("2301.00006")  # by the second walk
+    assert all(fault.times == 0 for fault in publishers.faults)
+
+
+def test_a_window_is_walked_three_times_at_most(
+    client: Arxiv, oai: OaiImitation, publishers: ImitationPublishers
+) -> None:
+    """Though every walk brings a paper that was not seen before."""
+
+    def more(n: int) -> Callable[[], None]:
+        return lambda: oai.put(row(f"2301.0001{n}", "2023-01-04"))
+
+    for n in range(3):
+        oai.put(row(f"2301.0000{n}", "2023-01-03"))
+    publishers.faults += [Fault("/oai", n_before=n, meanwhile=more(n)) for n in (2, 4, 6, 8)]
+
+    assert len(rows(client, "2023-01-02", "2023-01-08")) == 5
+    assert len(publishers.requests) == 7  # two pages, two, three
+
+
+def test_a_page_that_is_gone_begins_the_window_anew(
+    client: Arxiv, oai: OaiImitation, publishers: ImitationPublishers
+) -> None:
+    """What was to be on it slid to the page before."""
+    for n in range(3):
+        oai.put(row(f"2301.0000{n}", "2023-01-03"))
+    publishers.faults.append(
+        Fault("/oai", n_before=1, meanwhile=lambda: oai.put(row("2301.00000", "2023-01-18")))
+    )
+
+    found = [each["id"] for each in rows(client, "2023-01-02", "2023-01-08")]
+    assert found == ["2301.00000", "2301.00001", "2301.00002"]
+
+
+def test_a_last_page_that_is_always_empty_is_the_end(
+    client: Arxiv, oai: OaiImitation, publishers: ImitationPublishers
+) -> None:
+    """The same walk again brings nothing new."""
+    for n in range(3):
+        oai.put(row(f"2301.0000{n}", "2023-01-03"))
+    gone = b"<OAI-PMH><error code='noRecordsMatch'>No records match</error></OAI-PMH>"
+    publishers.faults += [Fault("/oai", n_before=n, status=200, body=gone) for n in (1, 2)]
+
+    assert len(rows(client, "2023-01-02", "2023-01-08")) == 2
+    assert len(publishers.requests) == 4
 
 
 def test_a_window_that_is_wrong_in_its_middle_is_begun_anew_by_the_caller(
@@ -359,7 +503,7 @@ def test_tokens_that_expire_again_and_again_are_reported(client: Arxiv, oai: Oai
         oai.put(row(f"2301.0000{n}", "2023-01-03"))
     oai.n_expiring = 4
 
-    with pytest.raises(PublisherError, match="expire 4 times"):
+    with pytest.raises(NotOfferedError, match="break off within its pages 4 times"):
         rows(client, "2023-01-02", "2023-01-08")
 
 
@@ -376,19 +520,35 @@ def test_a_busy_service_is_asked_again(
 @pytest.mark.parametrize(
     ("body", "evidence"),
     [
-        (b"<html><body>Down</body></html>", "HTML|XML"),
         (b"<OAI-PMH><ListRecords><record>", "not sound XML"),
         (b"<OAI-PMH><error code='badArgument'>from</error></OAI-PMH>", "badArgument: from"),
         (b'<!DOCTYPE a [<!ENTITY a "b">]><OAI-PMH>&a;</OAI-PMH>', "not sound XML"),
         (b"<OAI-PMH><ListRecords><resumptionToken>1</resumptionToken></ListRecords></OAI-PMH>", "no end"),
     ],
 )
-def test_what_is_no_answer_is_reported(
+def test_a_window_that_cannot_be_read_is_refused(
     client: Arxiv, oai: OaiImitation, publishers: ImitationPublishers, body: bytes, evidence: str
 ) -> None:
+    """It alone: what is refused is on record and asked for again later, and the run goes on."""
     publishers.faults.append(Fault("/oai", times=9, status=200, body=body))
 
-    with pytest.raises(PublisherError, match=evidence):
+    with pytest.raises(NotOfferedError, match=evidence):
+        rows(client, "2023-01-02", "2023-01-08")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("/oai", times=9, status=200, body=b"<html><body>Down</body></html>"),
+        Fault("/oai", times=9, status=503),
+    ],
+)
+def test_a_service_that_is_down_ends_the_run(
+    client: Arxiv, oai: OaiImitation, publishers: ImitationPublishers, fault: Fault
+) -> None:
+    publishers.faults.append(replace(fault))
+
+    with pytest.raises(PublisherError, match="try again later"):
         rows(client, "2023-01-02", "2023-01-08")
 
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from s1mm_assets.archives import Kind, inspect
 from s1mm_assets.resources.publishers import NotOfferedError, Offer, PublisherError
 from s1mm_assets.resources.publishers.chemrxiv import ChemRxiv
 from s1mm_assets.resources.publishers.landing import Landing
-from s1mm_assets.resources.publishers.patience import Patience
+from s1mm_assets.resources.publishers.patience import BusyError, Patience
 from s1mm_assets.resources.publishers.web import Web
 from s1mm_assets_tests.imitations.chemrxiv import Crossref, OpenEngage, Shelf, Version, example_versions, fill
 from s1mm_assets_tests.imitations.publishers import Fault, ImitationPublishers
@@ -166,7 +166,7 @@ def test_where_no_route_answers(publishers: ImitationPublishers, tmp_path: Path)
     ):
         publisher.listing(2022)
     with pytest.raises(PublisherError, match="none of its routes"):
-        publisher.touched(TODAY)
+        publisher.touched(TODAY, TODAY)
     assert Landing(str(tmp_path)).names("index") == []
 
 
@@ -231,8 +231,97 @@ def test_what_open_engage_does_not_know_since_2026(publishers: ImitationPublishe
     }
     assert by_id(listing.offers)["10.26434/chemrxiv.15007431"].shard == "2026-01-25"
     publishers.faults.append(Fault("/works", times=99, status=503))
-    assert len(client(publishers, tmp_path / "other", date(2026, 4, 1)).listing(2026).offers) == 1
+    with pytest.raises(
+        PublisherError, match=r"posted from 2026-01-01 to 2026-01-31.*Crossref: .*503.*Try again later"
+    ):
+        client(publishers, tmp_path / "other", date(2026, 4, 1)).listing(2026)
     assert Landing(str(tmp_path / "other")).names("index") == [], "what may not be all is not remembered"
+
+
+@pytest.mark.parametrize("held", [(), ("10.33774/coe-2022-x",)], ids=["nothing", "others' papers"])
+def test_an_outage_does_not_pass_for_nothing_posted(
+    publishers: ImitationPublishers, tmp_path: Path, held: tuple[str, ...]
+) -> None:
+    """Where Crossref dies on the way, a mirror that knows no paper is not believed; closed months stay."""
+    months = [Version(doi=f"10.26434/chemrxiv-2022-{n:05d}", posted=f"2022-{n:02d}-05") for n in range(1, 13)]
+    shelve(publishers, *months)
+    block(publishers, "chemrxiv")
+    mirror = OpenEngage(
+        Shelf([Version(doi=doi, posted=f"2022-{n:02d}-05") for doi in held for n in range(1, 13)])
+    )
+    publishers.mount("chemrxiv_mirror", mirror)
+    publishers.faults.append(Fault("/works", n_before=3, times=99, status=503))
+    today = date(2023, 1, 20)
+
+    with pytest.raises(
+        PublisherError,
+        match=r"the API's mirror cannot tell .* from 2022-04-01 to 2022-04-30.*Crossref: .*503.*Try again later",
+    ):
+        client(publishers, tmp_path, today).listing(2022)
+    assert Landing(str(tmp_path)).names("index") == ["2022-01.json", "2022-02.json", "2022-03.json"]
+    with pytest.raises(PublisherError, match="the API's mirror cannot tell"):
+        client(publishers, tmp_path, today).touched(date(2022, 4, 5), date(2022, 4, 5))
+    publishers.faults.clear()
+    publishers.requests.clear()
+    assert len(client(publishers, tmp_path, today).listing(2022).offers) == 12
+    assert asked(publishers)["crossref"] == 10
+
+
+@pytest.mark.parametrize("message", [{"items": []}, {"items": [], "total-results": None}])
+def test_an_empty_answer_that_counts_nothing_is_an_outage(
+    publishers: ImitationPublishers, tmp_path: Path, message: dict[str, Any]
+) -> None:
+    """That nothing was posted is believed of an answer that says so, not of one that lacks all."""
+    block(publishers, "chemrxiv", "chemrxiv-mirror")
+    body = json.dumps({"status": "ok", "message": message}).encode()
+    publishers.faults.append(Fault("/works", times=99, status=200, body=body))
+
+    with pytest.raises(PublisherError, match=r"Crossref: .*no word of how many there are"):
+        client(publishers, tmp_path).listing(2022)
+
+
+def test_pages_that_end_early_are_an_outage(publishers: ImitationPublishers, tmp_path: Path) -> None:
+    """Though the last of them counts nothing."""
+    versions = [Version(doi=f"10.26434/chemrxiv-2023-{n:05d}", posted="2023-05-31") for n in range(1200)]
+    shelve(publishers, *versions)
+    block(publishers, "chemrxiv", "chemrxiv-mirror")
+    body = json.dumps({"status": "ok", "message": {"items": []}}).encode()
+    publishers.faults.append(Fault("/works", n_before=5, times=99, status=200, body=body))
+
+    with pytest.raises(PublisherError, match="1000 records came of 1200"):
+        client(publishers, tmp_path).listing(2023)
+
+
+def test_a_paper_lands_in_no_other_year_where_old_months_cannot_be_asked(
+    publishers: ImitationPublishers, tmp_path: Path
+) -> None:
+    shelve(
+        publishers,
+        Version(doi="10.26434/chemrxiv.11111111.v1", posted="2019-11-01"),
+        Version(doi="10.26434/chemrxiv.11111111.v2", posted="2020-02-01", version="2"),
+    )
+    block(publishers, "chemrxiv")
+    publishers.mount("chemrxiv_mirror", OpenEngage(Shelf([])))
+    publishers.faults.append(Fault("/works", n_before=6, times=99, status=503))  # the months of 2020
+
+    with pytest.raises(PublisherError, match="cannot tell"):
+        client(publishers, tmp_path, date(2020, 6, 15)).listing(2020)
+
+
+def test_a_number_that_figshare_gave_is_of_one_year(publishers: ImitationPublishers, tmp_path: Path) -> None:
+    """A version of 2026 on figshare's number belongs to the year of figshare's version 1."""
+    shelve(
+        publishers,
+        Version(doi="10.26434/chemrxiv.14731779.v1", posted="2019-05-10"),
+        Version(doi="10.26434/chemrxiv.14731779/v2", posted="2026-01-20", version="2"),
+    )
+    block(publishers, "chemrxiv", "chemrxiv-mirror")
+    publisher = client(publishers, tmp_path, date(2026, 2, 1))
+
+    assert publisher.listing(2026).offers == []
+    (offer,) = publisher.listing(2019).offers
+    assert (offer.version, offer.shard) == ("v2", "2019-05-10")
+    assert publisher.touched(date(2026, 1, 20), date(2026, 1, 20)) >= {2019, 2026}
 
 
 def test_a_paper_is_of_one_year(publishers: ImitationPublishers, tmp_path: Path) -> None:
@@ -325,8 +414,10 @@ def test_a_count_that_never_comes_true_is_no_endless_question(
 # --- the index ---------------------------------------------------------------------------------------------
 
 
-def test_months_that_are_over_are_asked_once_ever(publishers: ImitationPublishers, tmp_path: Path) -> None:
-    """The month of today and the one before are asked again, the others never."""
+def test_months_that_are_over_are_not_asked_again_soon(
+    publishers: ImitationPublishers, tmp_path: Path
+) -> None:
+    """The month of today and the one before are asked again, the others not."""
     first = client(publishers, tmp_path).listing(2022)
     n_first = len(publishers.requests)
     again = client(publishers, tmp_path).listing(2022)
@@ -352,9 +443,62 @@ def test_a_version_seen_first_dates_a_paper_for_ever(publishers: ImitationPublis
     assert (offer.version, offer.shard) == ("v2", "2022-12-30")
 
 
+def test_months_that_are_over_are_asked_again_after_60_days(
+    publishers: ImitationPublishers, tmp_path: Path
+) -> None:
+    """Then a withdrawal and another licence are seen; where nobody answers, what is remembered stays."""
+    old = client(publishers, tmp_path).listing(2022).offers
+    changed = replace(SECOND, status="WITHDRAWN", licence="CC BY NC 4.0")
+    shelve(publishers, FIRST, changed, OTHER, ALONE)
+    frozen = client(publishers, tmp_path, TODAY + timedelta(days=60)).listing(2022).offers
+    assert list(frozen) == list(old)
+
+    late = TODAY + timedelta(days=61)
+    publishers.faults.append(Fault("/(items|works)", times=99, status=503))
+    with pytest.raises(PublisherError):
+        client(publishers, tmp_path, late).listing(2022)
+    publishers.faults.clear()
+    assert list(client(publishers, tmp_path, TODAY).listing(2022).offers) == list(old)
+    (offer,) = client(publishers, tmp_path, late).listing(2022).offers
+
+    assert offer.metadata is not None
+    assert offer.metadata.is_withdrawn
+    assert offer.metadata.licence == "https://creativecommons.org/licenses/by-nc/4.0/"
+    n_requests = len(publishers.requests)
+    assert client(publishers, tmp_path, late).listing(2022).offers == [offer]
+    assert len(publishers.requests) - n_requests <= 6, "two months are open"
+
+
+def test_a_month_asked_in_the_future_is_asked_again(publishers: ImitationPublishers, tmp_path: Path) -> None:
+    """A clock that was wrong once freezes nothing for years."""
+    client(publishers, tmp_path, date(2033, 1, 1)).listing(2022)
+    shelve(publishers, FIRST, replace(SECOND, status="WITHDRAWN"), OTHER, ALONE)
+    (offer,) = client(publishers, tmp_path).listing(2022).offers
+
+    assert offer.metadata is not None
+    assert offer.metadata.is_withdrawn
+
+
+def test_the_same_version_by_another_route_is_the_same_file(
+    publishers: ImitationPublishers, tmp_path: Path
+) -> None:
+    """Months that are asked again may be answered by another route: nothing lands elsewhere, or once more."""
+    shelve(publishers, FIRST)
+    (by_api,) = client(publishers, tmp_path, date(2023, 3, 1)).listing(2022).offers
+    later = replace(FIRST, crossref={"posted": {"date-parts": [[2022, 12, 31]]}})
+    shelve(publishers, later)
+    block(publishers, "chemrxiv", "chemrxiv-mirror")
+    publisher = client(publishers, tmp_path)
+    (by_crossref,) = publisher.listing(2022).offers
+
+    assert (by_crossref.path, by_crossref.origin) == (by_api.path, by_api.origin)
+    publishers.faults.append(Fault("/doi/pdf/", times=99, status=404))
+    assert received(publisher, by_crossref) == PDF, "the API's address is remembered"
+
+
 def test_a_month_that_cannot_be_read_is_asked_again(publishers: ImitationPublishers, tmp_path: Path) -> None:
     first = client(publishers, tmp_path).listing(2022)
-    Landing(str(tmp_path)).put("index/2023-03.json", b'{"format": 1, "preprints": [{}]}')
+    Landing(str(tmp_path)).put("index/2023-03.json", b'{"format": 2, "preprints": [{}]}')
     again = client(publishers, tmp_path).listing(2022)
 
     assert list(again.offers) == list(first.offers)
@@ -391,9 +535,11 @@ def test_pdfs_are_only_asked_for_where_chemrxiv_is(
 
     assert (OTHER.doi in by_id(listing.offers)) == is_offered
     assert any("not ChemRxiv's" in note for note in listing.notes) != is_offered
-    offer = replace(by_id(listing.offers)[ALONE.doi], origin=json.dumps({"url": url}))
-    with pytest.raises(NotOfferedError):
-        received(publisher, offer)
+    if is_offered:
+        with pytest.raises(
+            NotOfferedError, match="no address of this publisher"
+        ):  # as the tests' Web knows no other
+            received(publisher, by_id(listing.offers)[OTHER.doi])
     assert not any(request.path == "/a.pdf" for request in publishers.requests)
 
 
@@ -425,12 +571,52 @@ def test_a_page_that_asks_for_a_browser_is_no_pdf(publishers: ImitationPublisher
         received(publisher, offer)
 
 
-@pytest.mark.parametrize("origin", ["", "{", "[]", "{}", '{"url": 7}', '{"url": "https://[x"}'])
-def test_an_origin_that_is_none_is_refused(
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("/assets/", status=404),
+        Fault("/assets/", status=410),
+        Fault("/assets/", status=200, body=b"<!DOCTYPE html><html></html>"),
+    ],
+    ids=["404", "410", "HTML"],
+)
+def test_a_dead_address_is_followed_by_that_of_another_route(
+    publishers: ImitationPublishers, tmp_path: Path, fault: Fault
+) -> None:
+    """Where two routes were asked; what is dead at both is refused, with what both said."""
+    shelve(publishers, Version(doi="10.26434/chemrxiv-2026-ddddd", posted="2026-01-05", pdf=PDF))
+    publisher = client(publishers, tmp_path, date(2026, 1, 20))
+    (offer,) = publisher.listing(2026).offers
+    assert offer.size is None, "the other file may be wrapped otherwise"
+    publishers.faults.append(replace(fault))
+
+    assert received(publisher, offer) == PDF
+    assert [request.path.split("/")[2] for request in publishers.requests[-2:]] == ["assets", "doi"]
+    publishers.faults += [replace(fault, times=1), Fault("/doi/pdf/", status=403)]
+    with pytest.raises(NotOfferedError, match=r"/assets/.*; .*/doi/pdf/.* answers 403"):
+        received(publisher, offer)
+
+
+def test_a_busy_address_is_not_given_up_for_another(publishers: ImitationPublishers, tmp_path: Path) -> None:
+    shelve(publishers, Version(doi="10.26434/chemrxiv-2026-ddddd", posted="2026-01-05", pdf=PDF))
+    publisher = client(publishers, tmp_path, date(2026, 1, 20))
+    (offer,) = publisher.listing(2026).offers
+    publishers.faults.append(Fault("/assets/", status=503))
+
+    with pytest.raises(BusyError):
+        received(publisher, offer)
+    assert received(publisher, offer) == PDF
+
+
+@pytest.mark.parametrize(
+    "origin", ["", "{", "[]", "{}", '{"url": 7}', '{"url": "https://chemrxiv.org/a.pdf"}']
+)
+def test_what_was_not_listed_is_not_asked_for(
     publishers: ImitationPublishers, tmp_path: Path, origin: str
 ) -> None:
-    with pytest.raises(NotOfferedError):
+    with pytest.raises(PublisherError, match="was not listed"):
         received(client(publishers, tmp_path), Offer(path="p", shard="s", origin=origin))
+    assert publishers.requests == []
 
 
 # --- what is new, and the examples -------------------------------------------------------------------------
@@ -440,11 +626,11 @@ def test_touched_years(publishers: ImitationPublishers, tmp_path: Path) -> None:
     """One question; a version of a paper of another year names that year, or those it may be of."""
     publisher = client(publishers, tmp_path)
 
-    assert publisher.touched(date(2023, 6, 15)) == {2023}
+    assert publisher.touched(date(2023, 6, 15), TODAY) == {2023}
     assert len(publishers.requests) == 1
-    assert publisher.touched(date(2023, 3, 31)) == {2022, 2023}
-    assert publisher.touched(date(2030, 1, 1)) == {2023}
-    assert publisher.touched(date(1990, 1, 1)) == {2022, 2023}
+    assert publisher.touched(date(2023, 3, 31), TODAY) == {2022, 2023}
+    assert publisher.touched(date(2030, 1, 1), TODAY) == {2023}
+    assert publisher.touched(date(1990, 1, 1), TODAY) == {2022, 2023}
     assert Landing(str(tmp_path)).names("index") == []
 
 

@@ -307,13 +307,42 @@ def test_a_refused_search_is_an_outage(client: NatureCommunications, publishers:
         client.listing(2023)
 
 
-def test_a_search_that_gives_too_little_is_noted(
-    client: NatureCommunications, publishers: ImitationPublishers
+def test_a_search_that_gives_too_little_is_asked_again_and_then_an_outage(
+    client: NatureCommunications, publishers: ImitationPublishers, europepmc: EuropePmcImitation
 ) -> None:
+    """Articles that are missing from an answer are not taken for such as are not offered any more."""
+    europepmc.records = [record("PMC9000001", "2023-05-06")]
+    put(publishers, "PMC9000001")
     body = json.dumps({"hitCount": 7, "resultList": {"result": []}}).encode()
     publishers.faults.append(Fault("/search", status=200, body=body))
 
-    assert client.listing(2023).notes == ["Europe PMC counts 7 records and gave 0"]
+    listing = client.listing(2023)
+
+    assert [each.paper_id for each in listing.offers] == ["PMC9000001"]
+    assert listing.notes == []
+    publishers.faults.append(Fault("/search", times=99, status=200, body=body))
+    with pytest.raises(PublisherError, match="counts 7 records and gave 0: try again later"):
+        client.listing(2023)
+    with pytest.raises(PublisherError, match="counts 7 records and gave 0"):
+        client.touched(TODAY, TODAY)
+    publishers.faults.clear()
+    assert client.listing(2023) == listing
+
+
+def test_pages_that_end_early_are_an_outage(
+    client: NatureCommunications, publishers: ImitationPublishers, europepmc: EuropePmcImitation
+) -> None:
+    """Though the last of them counts nothing."""
+    europepmc.max_page_size = 1
+    europepmc.records = [record("PMC9000001", "2023-05-06"), record("PMC9000002", "2023-05-06")]
+    body = json.dumps({"resultList": {"result": []}}).encode()
+    publishers.faults += [Fault("/search", n_before=n, status=200, body=body) for n in (1, 2)]
+
+    with pytest.raises(PublisherError, match="counts 2 records and gave 1"):
+        client.listing(2023)
+    publishers.faults.append(Fault("/search", times=2, status=200, body=body))
+    with pytest.raises(PublisherError, match="counts None records and gave 0"):
+        client.listing(2023)
 
 
 def test_a_search_without_end_is_an_outage(
@@ -328,6 +357,28 @@ def test_a_search_without_end_is_an_outage(
 
     with pytest.raises(PublisherError, match="no end: 3 records"):
         client.listing(2023)
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "NoSuchKey"])
+def test_metadata_that_are_refused_are_an_outage_unless_they_are_gone(
+    client: NatureCommunications, publishers: ImitationPublishers, europepmc: EuropePmcImitation, code: str
+) -> None:
+    """A bucket that shuts this machine out does not take its articles out of the listing."""
+    europepmc.records = [record("PMC9000001", "2023-05-06"), record("PMC9000002", "2023-05-06")]
+    put(publishers, "PMC9000001")
+    put(publishers, "PMC9000002")
+    body = f"<Error><Code>{code}</Code><Message>No.</Message></Error>".encode()
+    status = 404 if code == "NoSuchKey" else 403
+    publishers.faults.append(Fault(r"metadata/PMC9000002\.1\.json", status=status, body=body))
+
+    if status == 403:
+        with pytest.raises(PublisherError, match=r"PMC9000002\.1\.json: AccessDenied.*still open to all"):
+            client.listing(2023)
+    else:
+        listing = client.listing(2023)
+        assert [each.paper_id for each in listing.offers] == ["PMC9000001"]
+        assert listing.notes == ["1 articles that are not in the bucket: left out"]
+    assert len(client.listing(2023).offers) == 2
 
 
 # --- what is asked for again -------------------------------------------------------------------------------
@@ -494,6 +545,58 @@ def test_a_file_that_changed_since_the_listing_is_refused(
     assert client.landing.names(CHANGED) == []
 
 
+def test_a_member_that_changed_is_not_gone_on_with(
+    client: NatureCommunications, publishers: ImitationPublishers, europepmc: EuropePmcImitation
+) -> None:
+    """From its middle it is asked with its etag; the changed one, of the same size and name, is another origin."""
+    europepmc.records = [record("PMC9000001", "2023-05-06")]
+    put(publishers, "PMC9000001", xml_url=..., media_urls=...)
+    (offer,) = client.listing(2023).offers
+    middle = 1536 + 1000
+    publishers.put(BUCKET, "PMC9000001.1/PMC9000001_Fig1.jpg", b"\xff\xd8\xfe" * 999)
+
+    with pytest.raises(ChangedError):
+        read(client, offer, middle)
+
+    (again,) = client.listing(2023).offers
+    assert (again.path, again.size) == (offer.path, offer.size)
+    assert again.origin != offer.origin
+    assert read(client, again, middle) == read(client, again)[middle:]
+
+
+@pytest.mark.parametrize("says", ["etag", "size"])
+def test_an_origin_tells_every_member(
+    client: NatureCommunications, publishers: ImitationPublishers, europepmc: EuropePmcImitation, says: str
+) -> None:
+    europepmc.records = [record("PMC9000001", "2023-05-06")]
+    put(publishers, "PMC9000001")
+    (offer,) = client.listing(2023).offers
+
+    files = json.loads(offer.origin)["files"]
+
+    listed = {each.key: each for each in client.bucket.list("PMC9000001.1/")}
+    assert [each["name"] for each in files] == ["PMC9000001.1.xml", "PMC9000001_Fig1.jpg"]
+    for each in files:
+        assert each[says]
+        assert each[says] == getattr(listed[f"PMC9000001.1/{each['name']}"], says)
+
+
+def test_a_member_without_an_etag_is_not_gone_on_with(
+    client: NatureCommunications, publishers: ImitationPublishers, europepmc: EuropePmcImitation
+) -> None:
+    """It is read from its beginning: nothing else would tell whether it is the same."""
+    europepmc.records = [record("PMC9000001", "2023-05-06")]
+    put(publishers, "PMC9000001")
+    (offer,) = client.listing(2023).offers
+    origin = json.loads(offer.origin)
+    origin["files"][1]["etag"] = ""
+    unmarked = replace(offer, origin=json.dumps(origin))
+
+    with pytest.raises(ChangedError, match="no etag"):
+        read(client, unmarked, 1536 + 1000)
+    assert read(client, unmarked, 1536) == read(client, offer, 1536)
+
+
 def test_a_file_that_is_gone_is_refused(
     client: NatureCommunications, publishers: ImitationPublishers, europepmc: EuropePmcImitation
 ) -> None:
@@ -565,10 +668,10 @@ def test_news_name_their_years(
     ]
     europepmc.strays = [record("PMC6", "2018-01-01", journalIssn="0028-0836"), {"firstPublicationDate": 3}]
 
-    assert client.touched(date(2024, 3, 1)) == {2024, 2023, 2015}
+    assert client.touched(date(2024, 3, 1), TODAY) == {2024, 2023, 2015}
     assert len(publishers.requests) == 2
     europepmc.strays = []
-    assert client.touched(date(2024, 3, 10)) == set()
+    assert client.touched(date(2024, 3, 10), TODAY) == set()
 
 
 # --- the example papers ------------------------------------------------------------------------------------

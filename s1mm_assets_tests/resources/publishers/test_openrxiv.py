@@ -1,21 +1,30 @@
 """bioRxiv and medRxiv: packages known before they are paid for, once ever; papers of a year; what is new."""
 
+import gc
 import random
 import re
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 
 from s1mm_assets.archives.bundle import Kind, inspect, open_bundle
+from s1mm_assets.archives.openrxiv import Package
 from s1mm_assets.extraction.papers import PaperRead, PaperReader
 from s1mm_assets.extraction.pdf import PdfSettings
 from s1mm_assets.extraction.rows import PaperJob
-from s1mm_assets.resources.publishers import ChangedError, Listing, PublisherError
+from s1mm_assets.resources.publishers import ChangedError, Listing, PublisherError, openrxiv
 from s1mm_assets.resources.publishers.bucket import Bucket
 from s1mm_assets.resources.publishers.landing import Landing
-from s1mm_assets.resources.publishers.openrxiv import REFUSED_AT_ONCE, OpenRxiv
+from s1mm_assets.resources.publishers.openrxiv import (
+    KEPT_DAYS,
+    REFUSED_AT_ONCE,
+    OpenRxiv,
+    Versions,
+    allow_all,
+    newest_packages,
+)
 from s1mm_assets.resources.publishers.patience import Patience
 from s1mm_assets.resources.publishers.web import Web
 from s1mm_assets_tests.extraction.pdf.reading import SMALL, Told
@@ -50,11 +59,20 @@ class Asking:
 
     def client(self, server: str = "biorxiv", today: date = TODAY) -> OpenRxiv:
         base = self.publishers.base
-        bucket = Bucket(
-            f"{server}-src-monthly", endpoint=f"{base}/s3", is_requester_pays=True, patience=HASTY
-        )
         web = Web(user_agent="test", hosts={base.removeprefix("http://")}, patience=HASTY)
-        return OpenRxiv(server, bucket, web, f"{base}/details", Landing(str(self.folder)), lambda: today)
+        return OpenRxiv(server, self.bucket(server), web, f"{base}/details", self.landing, lambda: today)
+
+    def bucket(self, server: str = "biorxiv") -> Bucket:
+        return Bucket(
+            f"{server}-src-monthly",
+            endpoint=f"{self.publishers.base}/s3",
+            is_requester_pays=True,
+            patience=HASTY,
+        )
+
+    @property
+    def landing(self) -> Landing:
+        return Landing(str(self.folder))
 
     def listing(self, year: int = 2024, server: str = "biorxiv", today: date = TODAY) -> Listing:
         return self.client(server, today).listing(year)
@@ -116,7 +134,6 @@ def test_a_year_lists_the_newest_version_of_its_papers(
     }
     offer = listing.offers[1]
     assert (offer.shard, offer.version, offer.size) == ("2024-01-25", "v2", len(newest))
-    assert offer.md5 is not None
     assert offer.metadata is not None
     record = offer.metadata
     assert (record.doi, record.title, record.licence, record.version) == (one, "Second", "cc_by", "v2")
@@ -134,12 +151,14 @@ def test_a_year_lists_the_newest_version_of_its_papers(
 def test_an_offer_is_opened_from_any_byte(
     asking: Asking, publishers: ImitationPublishers, details: OpenRxivDetails
 ) -> None:
-    """And not where its object was replaced since."""
+    """And not where its object was replaced since. No etag is taken for an MD5: of some objects it is none."""
     details.post("biorxiv", doi_of(577001), 1, "2024-01-25")
     data = put(publishers, doi_of(577001), 1, JANUARY)
     (offer,) = asking.listing().offers
     client = asking.client()
 
+    assert offer.md5 is None
+    assert offer.size == len(data)
     with client.open(offer, 0) as pieces:
         assert b"".join(pieces) == data
     with client.open(offer, 100) as pieces:
@@ -206,7 +225,13 @@ def test_a_package_is_read_once_ever(
     second = asking.listing()
     assert set(asking.asked(r"\.meca$")) == {f"/s3/{BUCKET}/" + key_of(JANUARY, f"{doi_of(577001)}v1")}
     assert set(papers(first)) - set(papers(second)) == {doi_of(577002)}
-    assert first.offers[0].md5 != second.offers[0].md5
+    assert first.offers[0].origin != second.offers[0].origin
+
+    publishers.remove(BUCKET, key_of(JANUARY, f"{doi_of(577003)}v1"))
+    assert len(asking.listing().offers) == 3
+    asking.asked(".")
+    asking.listing()
+    assert len(asking.asked("^/s3/")) == 3
 
 
 def test_little_of_a_package_is_read(
@@ -307,6 +332,225 @@ def test_a_month_with_fewer_rows_than_announced_is_asked_again(
     publishers.requests.clear()
     assert asking.listing().notes == []
     assert "/details/biorxiv/2024-01-01/2024-01-31/0" in asking.asked("^/details/")
+
+
+def test_a_row_that_comes_in_while_pages_are_read_is_not_lost(
+    asking: Asking, publishers: ImitationPublishers, details: OpenRxivDetails
+) -> None:
+    """It moves another onto the next page, which comes twice: as many rows as announced, and not all of them."""
+    dois = [doi_of(number) for number in range(577001, 577041)]
+    for doi in dois:
+        details.post("biorxiv", doi, 1, "2024-01-25")
+    late = doi_of(577000)
+    publishers.faults.append(
+        Fault(
+            "/2024-01-01/2024-01-31/30$",
+            meanwhile=lambda: details.post("biorxiv", late, 1, "2024-01-20"),
+        )
+    )
+
+    notes = asking.listing().notes
+    assert any("fewer rows" in note and "2024-01" in note for note in notes)
+    assert any("40 papers of 40" in note for note in notes)
+    notes = asking.listing().notes
+    assert any("41 papers of 41" in note for note in notes)
+    asking.asked(".")
+    asking.listing()
+    assert not [path for path in asking.asked("^/details/") if "/2024-01-01/" in path]
+
+
+def test_pages_that_repeat_themselves_are_not_a_month(
+    asking: Asking, publishers: ImitationPublishers, details: OpenRxivDetails
+) -> None:
+    """Where the API does not heed the cursor it is not asked on and on, and nothing is kept."""
+    for number in range(577001, 577066):
+        details.post("biorxiv", doi_of(number), 1, "2024-01-25")
+    details.heeds_cursors = False
+
+    notes = asking.listing().notes
+    assert len([path for path in asking.asked("^/details/") if "/2024-01-01/" in path]) == 2
+    assert any("fewer rows" in note and "2024-01" in note for note in notes)
+    details.heeds_cursors = True
+    assert any("65 papers of 65" in note for note in asking.listing().notes)
+
+
+def test_a_month_without_any_rows_is_asked_again(
+    asking: Asking, publishers: ImitationPublishers, details: OpenRxivDetails
+) -> None:
+    """None is since the server began; before, one is kept as it is."""
+    details.post("biorxiv", doi_of(577001), 1, "2024-01-25")
+    put(publishers, doi_of(577001), 1, JANUARY)
+    nothing = b'{"messages": [{"status": "no posts found"}], "collection": []}'
+    publishers.faults.append(Fault("/2024-01-01/", status=200, body=nothing))
+
+    listing = asking.listing()
+    assert listing.offers == []
+    assert any("no rows at all for 2024-01" in note for note in listing.notes)
+    again = asking.listing()
+    assert (len(again.offers), again.notes) == (1, [])
+
+    asking.listing(2013)
+    asking.asked(".")
+    asking.listing(2013)
+    assert asking.asked("^/details/") == []
+
+
+def test_what_is_kept_of_a_month_expires(
+    asking: Asking, publishers: ImitationPublishers, details: OpenRxivDetails
+) -> None:
+    """Licences are changed in rows of long ago, papers taken back, and rows put in; an outage does not undo them."""
+    row = details.post("biorxiv", doi_of(577001), 1, "2024-01-25", license="cc_by")
+    put(publishers, doi_of(577001), 1, JANUARY)
+    put(publishers, doi_of(577002), 1, JANUARY)
+    asking.listing()
+    row.update(license="cc_no", type="withdrawn")
+    details.post("biorxiv", doi_of(577002), 1, "2024-01-26")
+
+    def found(days: int) -> list[tuple[str | None, bool]]:
+        offers = asking.listing(today=TODAY + timedelta(days)).offers
+        return [(each.metadata.licence, each.metadata.is_withdrawn) for each in offers if each.metadata]
+
+    assert found(KEPT_DAYS) == [("cc_by", False)]
+    nothing = b'{"messages": [{"status": "no posts found"}], "collection": []}'
+    publishers.faults.append(Fault("/2024-01-01/", status=200, body=nothing))
+    assert found(KEPT_DAYS + 1) == [("cc_by", False)]
+    assert found(KEPT_DAYS + 1) == [("cc_no", True), ("cc_by", False)]
+    row.update(license="cc0")
+    assert found(-1) == [("cc0", True), ("cc_by", False)]  # what was asked on a day to come is none to go by
+
+
+def test_papers_are_gone_through_as_often_however_many_there_are(
+    asking: Asking,
+    publishers: ImitationPublishers,
+    details: OpenRxivDetails,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A year has tens of thousands; what takes all of them for each of them takes minutes."""
+
+    class Watched(dict[str, object]):
+        n_passes = 0
+
+        def items(self) -> object:  # type: ignore[override]
+            Watched.n_passes += 1
+            return super().items()
+
+        def __iter__(self) -> Iterator[str]:
+            Watched.n_passes += 1
+            return super().__iter__()
+
+    class WatchedVersions(Versions):
+        def __setattr__(self, name: str, value: object) -> None:
+            super().__setattr__(name, Watched(value) if isinstance(value, dict) else value)
+
+    monkeypatch.setattr(openrxiv, "Versions", WatchedVersions)
+    n_passes = []
+    for numbers in (range(577001, 577003), range(577003, 577011)):
+        for number in numbers:
+            details.post("biorxiv", doi_of(number), 1, "2024-01-25")
+            put(publishers, doi_of(number), 1, JANUARY)
+        (asking.folder / "index" / "details" / "2024-01.jsonl").unlink(missing_ok=True)
+        Watched.n_passes = 0
+        assert len(asking.listing().offers) == numbers.stop - 577001
+        n_passes.append(Watched.n_passes)
+
+    assert n_passes[0] == n_passes[1] > 0
+
+
+def test_one_folders_packages_are_held_at_a_time(asking: Asking, publishers: ImitationPublishers) -> None:
+    """Whether they were known before or not; a bucket has hundreds of thousands."""
+    folders = [
+        "Back_Content/Batch_01/",
+        *(f"Current_Content/{name}_2024/" for name in ("May", "June", "July")),
+    ]
+    for number, folder in enumerate(folders * 3):
+        put(publishers, doi_of(577001 + number), 1, folder)
+    held: list[int] = []
+
+    def is_wanted(doi: str) -> bool:
+        held.append(sum(isinstance(each, Package) for each in gc.get_objects()))
+        return False
+
+    for _ in range(2):
+        newest_packages(asking.bucket(), asking.landing, 2024, is_wanted, allow_all)
+
+    assert len(held) == 2 * 12
+    assert max(held) <= 6  # of a folder, and of the one before as long as its last is looked at
+
+
+# --- papers that lack something ----------------------------------------------------------------------------
+
+
+def test_without_a_first_version_the_year_of_the_doi_counts(
+    asking: Asking, publishers: ImitationPublishers, details: OpenRxivDetails
+) -> None:
+    """Whenever it was revised; of one without any row it is said that it is passed over."""
+    same, later, unknown = doi_of(577001), doi_of(577002, "2022.11.30"), doi_of(577003, "2022.12.01")
+    details.post("biorxiv", same, 2, "2024-02-25")
+    details.post("biorxiv", later, 3, "2023-02-25", title="Third")
+    put(publishers, same, 2, MARCH)
+    put(publishers, later, 1, "Current_Content/December_2022/")
+    put(publishers, later, 2, "Current_Content/January_2023/")
+    put(publishers, unknown, 1, "Current_Content/December_2022/")
+
+    old, between, new = asking.listing(2022), asking.listing(2023), asking.listing(2024)
+
+    assert papers(new) == {same: "papers/2024-02-25/10.1101_2024.01.20.577001.v2.meca"}
+    assert [note for note in new.notes if "lack their first version" in note and same in note] == new.notes
+    assert papers(old) == {later: "papers/2022/10.1101_2022.11.30.577002.v2.meca"}
+    assert old.offers[0].metadata is not None
+    assert old.offers[0].metadata.title == "Third"
+    assert any("lack their first version" in note and later in note for note in old.notes)
+    assert any("no row" in note and unknown in note for note in old.notes)
+    assert (between.offers, between.notes) == ([], [])
+
+
+def test_a_doi_of_december_may_be_of_a_paper_of_january(
+    asking: Asking, publishers: ImitationPublishers, details: OpenRxivDetails
+) -> None:
+    """The first version decides, though its package came into the folder of December."""
+    doi = doi_of(577001, "2023.12.30")
+    details.post("biorxiv", doi, 1, "2024-01-01")
+    put(publishers, doi, 1, "Current_Content/December_2023/")
+
+    old, new = asking.listing(2023), asking.listing(2024)
+
+    assert (old.offers, old.notes) == ([], [])
+    assert papers(new) == {doi: "papers/2024-01-01/10.1101_2023.12.30.577001.v1.meca"}
+
+
+def test_back_batches_may_hold_any_year(
+    asking: Asking, publishers: ImitationPublishers, details: OpenRxivDetails
+) -> None:
+    details.post("biorxiv", doi_of(577001), 1, "2024-01-25")
+    put(publishers, doi_of(577001), 1, "Back_Content/Batch_12/")
+
+    assert list(papers(asking.listing())) == [doi_of(577001)]
+
+
+def test_without_a_year_in_the_doi_either_the_oldest_row_counts(
+    asking: Asking, publishers: ImitationPublishers, details: OpenRxivDetails
+) -> None:
+    """Once the years before are known not to hold the paper; until then it is noted."""
+    lost, older = "10.1101/000123", "10.1101/000045"
+    details.post("biorxiv", older, 1, "2013-12-01")
+    details.post("biorxiv", older, 2, "2014-06-01")
+    details.post("biorxiv", lost, 2, "2014-05-01")
+    details.post("biorxiv", lost, 3, "2015-05-01")
+    for doi, version in ((older, 2), (lost, 2), (lost, 3)):
+        put(publishers, doi, version, "Back_Content/Batch_01/")
+
+    early = asking.listing(2014)
+    assert early.offers == []
+    (note,) = early.notes
+    assert note.startswith("2 papers have neither")
+    assert "listed: 2013; among" in note
+    assert list(papers(asking.listing(2013))) == [older]
+    again = asking.listing(2014)
+    assert papers(again) == {lost: "papers/2014-05-01/10.1101_000123.v3.meca"}
+    assert [note for note in again.notes if "lack their first version" in note] == again.notes
+    after = asking.listing(2015)
+    assert (after.offers, after.notes) == ([], [])
+    assert asking.client().touched(date(2015, 5, 1), date(2015, 5, 2)) == {2014}
 
 
 # --- defects -----------------------------------------------------------------------------------------------
@@ -412,16 +656,20 @@ def test_what_was_touched_is_told_by_a_request_or_two(
     details.post("biorxiv", doi_of(577003, "2015.01.01"), 1, "2024-06-01")
     client = asking.client()
 
-    assert client.touched(date(2024, 6, 10)) == {2024, 2021}
+    assert client.touched(date(2024, 6, 10), TODAY) == {2024, 2021}
     assert asking.asked(".") == ["/details/biorxiv/2024-06-10/2024-06-15/0"]
 
     details.post("biorxiv", "10.1101/446694", 1, "2018-10-18")
     details.post("biorxiv", doi_of(577002, "2021.03.04"), 1, "2022-01-01")
     asking.listing(2018)
     asking.listing(2022)
-    assert client.touched(date(2024, 6, 10)) == {2024, 2022, 2018}
-    assert client.touched(date(2024, 6, 14)) == set()
-    assert client.touched(date(2024, 6, 16)) == set()
+    assert client.touched(date(2024, 6, 10), TODAY) == {2024, 2022, 2018}
+    assert client.touched(date(2024, 6, 10), date(2024, 6, 10)) == {2024}
+    assert client.touched(date(2024, 6, 14), TODAY) == set()
+    asking.asked(".")
+    assert client.touched(date(2024, 6, 16), date(2024, 6, 20)) == set()
+    assert client.touched(date(2024, 6, 10), date(2024, 6, 9)) == set()
+    assert asking.asked(".") == []
 
 
 # --- the example corpus ------------------------------------------------------------------------------------

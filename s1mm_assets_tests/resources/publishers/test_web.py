@@ -1,13 +1,17 @@
 """Asking politely: who asks is said, rates are kept, answers are capped, what is busy is asked again."""
 
 import gzip
+import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from s1mm_assets.resources.publishers import ChangedError, NotOfferedError, PublisherError
 from s1mm_assets.resources.publishers.patience import (
+    HOSTS,
     RATES_PER_S,
     BusyError,
     Pace,
@@ -252,8 +256,8 @@ def test_requests_keep_their_distance(per_s: float, burst: int, expected: list[f
 
     starts = []
     for _ in expected:
-        pace.wait()
-        starts.append(clock.now - 100)
+        with pace.turn():
+            starts.append(clock.now - 100)
 
     assert starts == pytest.approx(expected)
 
@@ -262,20 +266,70 @@ def test_waiting_is_not_saved_up() -> None:
     """After an hour of silence one request may go at once, not a thousand."""
     clock = Clock()
     pace = Pace(1.0, clock=clock, sleep=clock.sleep)
-    pace.wait()
-    clock.now += 3600
+    with pace.turn():
+        clock.now += 3600
 
-    pace.wait()
-    pace.wait()
+    for _ in range(2):
+        with pace.turn():
+            pass
 
     assert clock.now == pytest.approx(3701)
+
+
+def test_a_publisher_that_asks_for_a_pause_is_left_alone_by_all() -> None:
+    clock = Clock()
+    pace = Pace(1.0, clock=clock, sleep=clock.sleep)
+    with pace.turn():
+        pace.hold_off(20)
+
+    with pace.turn():
+        assert clock.now == pytest.approx(120)
+
+
+def test_a_publisher_is_asked_over_one_connection(
+    served: ImitationPublishers, web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight threads ask; while one is answered nobody else is on the line."""
+    pace, at_once, most = Pace(1e9), 0, 0
+    monkeypatch.setattr("s1mm_assets.resources.publishers.web.pace_of", lambda host: pace)
+
+    def during() -> None:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        time.sleep(0.02)  # long enough for another to come in, if it could
+        at_once -= 1
+
+    served.faults.append(Fault("a.json", times=99, meanwhile=during))
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda _: web.get(url(served, "a.json")), range(8)))
+
+    assert most == 1
+
+
+def test_retry_after_holds_off_every_thread(
+    served: ImitationPublishers, web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pause that one request was told of is everybody's."""
+    clock = Clock()
+    pace = Pace(1e9, clock=clock, sleep=clock.sleep)
+    monkeypatch.setattr("s1mm_assets.resources.publishers.web.pace_of", lambda host: pace)
+    served.faults.append(Fault("a.json", status=503, headers={"Retry-After": "0"}))
+    served.faults.append(Fault("a.xml", status=503, headers={"Retry-After": "77"}))
+
+    with pytest.raises(PublisherError):
+        web.get(url(served, "a.xml"))  # more than this patience waits
+    web.get(url(served, "a.json"))
+
+    assert clock.now >= 177
 
 
 def test_every_publisher_has_a_rate_and_a_mirror_has_none() -> None:
     hosts = Endpoints().hosts(*(name for name in Endpoints.__slots__ if name != "s3"))
 
-    assert hosts <= set(RATES_PER_S)
     assert all(pace_of(host) for host in hosts)
+    assert set(HOSTS) == set(RATES_PER_S)
+    assert pace_of("oaipmh.arxiv.org") is pace_of("export.arxiv.org")
     assert pace_of("export.arxiv.org").per_s == pytest.approx(1 / 3)  # type: ignore[union-attr]
     assert pace_of("127.0.0.1") is None
 
@@ -309,9 +363,71 @@ def test_what_may_pass_is_known(make: Callable[[], Exception], expected: bool) -
     assert is_transient(make()) is expected
 
 
-def test_patience_waits_as_long_as_it_is_told() -> None:
-    told = Patience(max_retry_after_s=60)
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (BusyError("x", 20.0), True),
+        (BusyError("x", 61.0), False),
+        (BusyError("x"), True),
+        (ValueError(), False),
+    ],
+)
+def test_patience_waits_as_long_as_it_is_told(error: Exception, expected: bool) -> None:
+    """Longer than it is willing to, it does not; and never shorter than by itself, whatever Retry-After says."""
+    assert Patience(max_retry_after_s=60)._may_pass(error) is expected
 
-    assert told._backoff(BusyError("x", 20.0)) == 20.0
-    assert told._backoff(BusyError("x", 61.0)) is False
-    assert told._backoff(BusyError("x")) is True
+
+def test_retry_after_zero_is_no_leave_to_hammer(served: ImitationPublishers) -> None:
+    waits: list[float] = []
+    patience = Patience(attempts=3, wait_s=0.01)
+    patience.is_over.wait = lambda timeout=None: not waits.append(timeout or 0.0)  # type: ignore[method-assign,func-returns-value]
+    web = Web(user_agent="x", hosts={served.base[7:]}, patience=patience)
+    served.faults.append(Fault("a.json", times=2, status=503, headers={"Retry-After": "0"}))
+
+    web.get(url(served, "a.json"))
+
+    assert len(waits) == 2
+    assert min(waits) >= 0.01
+
+
+def test_waiting_ends_when_the_run_does(served: ImitationPublishers) -> None:
+    """Ctrl-C, or an error elsewhere: half an hour of Retry-After is not sat out."""
+    patience = Patience(attempts=2, wait_s=1000.0, max_wait_s=1000.0)
+    patience.is_over.set()
+    web = Web(user_agent="x", hosts={served.base[7:]}, patience=patience)
+    served.faults.append(Fault("a.json", times=99, status=503, headers={"Retry-After": "1500"}))
+
+    with pytest.raises(PublisherError):
+        web.get(url(served, "a.json"))
+
+
+def test_processes_of_a_machine_share_a_pace(tmp_path: Path) -> None:
+    """What one took, another waits for."""
+    clock = Clock()
+    for expected in (100, 103, 106):
+        with Pace(1 / 3, clock=clock, sleep=clock.sleep, file=tmp_path / "arXiv.pace").turn():
+            assert clock.now == pytest.approx(expected, abs=0.01)
+
+
+def test_a_home_that_cannot_be_written_to_keeps_no_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    clock = Clock()
+    pace = Pace(1 / 3, clock=clock, sleep=clock.sleep, file=tmp_path / "file" / "arXiv.pace")
+
+    for _ in range(2):
+        with pace.turn():
+            pass
+
+    assert clock.now == pytest.approx(103)
+
+
+def test_half_a_pdf_and_half_a_page_make_no_file(served: ImitationPublishers, web: Web, files: Files) -> None:
+    """The rest of a PDF is asked for, and a page comes from its beginning."""
+    page = b"<html>" + bytes(2 * len(PDF))
+    served.faults.append(Fault("p.pdf", status=200, body=page))
+    with pytest.raises(NotOfferedError, match="is no PDF"):
+        read(web.open(url(served, "p.pdf"), 5000, expects="pdf"))
+
+    files.knows_ranges = False
+    with pytest.raises(ChangedError, match="shorter"):
+        read(web.open(url(served, "p.pdf"), len(PDF) + 1, expects="pdf"))

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import socket
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 
 import boto3
 import pytest
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.server import ThreadedMotoServer
+from werkzeug.serving import make_server
 
 from s1mm_assets.archives.arxiv import ChunkFile, manifest_xml, pack_chunk, read_manifest
 from s1mm_assets.resources.publishers.landing import Landing
@@ -179,6 +182,106 @@ def test_a_paper_that_lands_twice_in_one_chunk_is_given_out_once(tmp_path: Path)
     write(tmp_path, [pack_chunk([("2301.00001", A), ("2301.00001", C)], "2301", 1)])
 
     assert papers(ArxivSource(root=str(tmp_path)), 2023) == {"2301.00001": C}
+
+
+# --- chunks that arXiv has packed anew ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def anew(root: Path) -> tuple[ChunkFile, bytes]:
+    """A chunk of another packing than the one that is there; the manifest lists it, and it has not landed."""
+    for chunk in ArxivSource(root=str(root)).listed():
+        index_chunk(str(root), chunk.filename, chunk.md5sum)
+    packed = pack_chunk([("2301.00001", A), ("2301.00002", C)], "2301", 1)
+    listed = ArxivSource(root=str(root)).listed()
+    chunks = [packed[0] if chunk.name == packed[0].name else chunk for chunk in listed]
+    (root / "src" / MANIFEST).write_bytes(manifest_xml(chunks))
+    return packed
+
+
+def inputs(root: Path) -> dict[str, dict[str, str]]:
+    return {chunk.name: dict(chunk.inputs) for chunk in ArxivSource(root=str(root)).chunks(2023)}
+
+
+def test_a_chunk_that_is_older_than_the_manifest_is_sound(root: Path, anew: tuple[ChunkFile, bytes]) -> None:
+    """As long as its bytes are those that were verified when it landed. Its index stays that of its bytes."""
+    index = (root / "index" / f"{anew[0].name}.jsonl").read_bytes()
+    source = ArxivSource(root=str(root))
+
+    assert papers(source, 2023) == {"2301.00001": A, "2301.00002": B, "2301.00003": C}
+    assert source.absent(2023) == []
+    assert (root / "index" / f"{anew[0].name}.jsonl").read_bytes() == index
+
+
+def test_inputs_are_those_of_the_bytes_that_are_there(root: Path) -> None:
+    """A manifest changes none; what lands does, though it be of the same size."""
+    first = pack_chunk([("2301.00001", A), ("2301.00002", B)], "2301", 1)
+    second = pack_chunk([("2301.00002", C)], "2301", 2)
+    write(root, [first, second])
+    for chunk, _ in (first, second):
+        index_chunk(str(root), chunk.filename, chunk.md5sum)
+    before = inputs(root)
+    anew = pack_chunk([("2301.00001", B), ("2301.00002", A)], "2301", 1)
+    fewer = pack_chunk([("2301.00004", C)], "2301", 2)
+    listed = [replace(anew[0], size=7), fewer[0]]
+    (root / "src" / MANIFEST).write_bytes(manifest_xml(listed))
+
+    assert inputs(root) == before
+    assert before[first[0].name] == {
+        "md5": first[0].md5sum,
+        "size": str(len(first[1])),
+        f"replaced by {second[0].name}": second[0].md5sum,
+    }
+    assert papers(ArxivSource(root=str(root)), 2023) == {"2301.00001": A, "2301.00002": C}
+    (root / anew[0].filename).write_bytes(anew[1])
+    index_chunk(str(root), anew[0].filename, anew[0].md5sum)
+    assert inputs(root)[first[0].name]["md5"] == anew[0].md5sum
+    assert inputs(root)[second[0].name] == before[second[0].name]
+
+
+def test_a_chunk_that_is_neither_the_new_nor_the_old_one_is_damaged(
+    root: Path, anew: tuple[ChunkFile, bytes]
+) -> None:
+    path = root / anew[0].filename
+    old = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    overwrite(path)
+
+    with pytest.raises(
+        ChunkDamaged, match=rf"{anew[0].md5sum} or {old}, which it landed with, .* Fetch .* again"
+    ):
+        next(ArxivSource(root=str(root)).deliveries(anew[0].name, 2023))
+
+
+def test_a_chunk_that_was_never_verified_is_no_older_one(root: Path, anew: tuple[ChunkFile, bytes]) -> None:
+    (root / "index" / f"{anew[0].name}.jsonl").unlink()
+
+    with pytest.raises(ChunkDamaged, match=rf"expected MD5 {anew[0].md5sum}, found"):
+        next(ArxivSource(root=str(root)).deliveries(anew[0].name, 2023))
+
+
+def test_a_new_chunk_with_the_index_of_the_old_one_is_sound(
+    root: Path, anew: tuple[ChunkFile, bytes]
+) -> None:
+    """Of the same size, put there by hand; it is indexed when it is verified."""
+    chunk, data = anew
+    assert len(data) == (root / chunk.filename).stat().st_size
+    (root / chunk.filename).write_bytes(data)
+
+    assert papers(ArxivSource(root=str(root)), 2023)["2301.00002"] == C
+    assert inputs(root)[chunk.name]["md5"] == chunk.md5sum
+
+
+def test_of_two_entries_for_one_chunk_that_of_the_listing_counts(tmp_path: Path) -> None:
+    """The publisher offers the later one: it is the one that lands and is verified."""
+    chunk, data = pack_chunk([("2301.00001", A)], "2301", 1)
+    write(tmp_path, [(chunk, data)])
+    earlier = replace(chunk, md5sum="0" * 32, timestamp="2022-12-31 00:00:00")
+    for entries in ([earlier, chunk], [chunk, earlier]):
+        (tmp_path / "src" / MANIFEST).write_bytes(manifest_xml(entries))
+        source = ArxivSource(root=str(tmp_path))
+
+        assert papers(source, 2023) == {"2301.00001": A}
+        assert [each.name for each in source.chunks(2023)] == [chunk.name]
 
 
 # --- the snapshot ------------------------------------------------------------------------------------------
@@ -484,3 +587,54 @@ def test_a_bucket_keeps_windows_and_indexes_too(bucket: str, root: Path) -> None
     name = "index/arXiv_src_2301_001.jsonl"
     assert Landing(bucket).read(name) == (root / name).read_bytes()
     assert metadata_inputs(ArxivSource(root=bucket)) == at_home
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, list[str]]]:
+    """An S3 server with a bucket "arxiv", and what it was asked: "HEAD /arxiv/…"."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "any")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    requests: list[str] = []
+    moto = DomainDispatcherApplication(create_backend_app)
+
+    def recording(environ: dict[str, Any], start_response: Any) -> Any:
+        requests.append(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
+        return moto(environ, start_response)
+
+    server = make_server("127.0.0.1", 0, recording, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    client = boto3.client(
+        "s3", endpoint_url=f"http://127.0.0.1:{server.server_port}", region_name="us-east-1"
+    )
+    client.create_bucket(Bucket="arxiv")
+    client.close()
+    options = f"region=us-east-1&scheme=http&endpoint_override=127.0.0.1%3A{server.server_port}"
+    yield f"s3://arxiv/mirror?{options}", requests
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_rows_of_one_call_are_read_from_one_open_file(root: Path, asked: tuple[str, list[str]]) -> None:
+    """In a bucket opening asks how long a file is; a window of one paper is another file."""
+    bucket, requests = asked
+    ids = [f"2301.{n:05d}" for n in range(1, 21)]
+    lines = [json.dumps({"id": each, "title": f"T {each}", "update_date": "2023-01-31"}) for each in ids]
+    Landing(bucket).put(f"src/{MANIFEST}", (root / "src" / MANIFEST).read_bytes())
+    Landing(bucket).put("metadata.jsonl", "".join(line + "\n" for line in lines).encode())
+    newer = {"id": ids[3], "title": "New", "update_date": "2023-02-03"}
+    Landing(bucket).put("oai/2023-01-30_2023-02-05.jsonl", json.dumps(newer).encode() + b"\n")
+    source = ArxivSource(root=bucket, metadata_snapshot=bucket.replace("mirror?", "mirror/metadata.jsonl?"))
+    source.metadata(2023, [])
+    requests.clear()
+    found = source.metadata(2023, ids[::-1])
+
+    assert [row.title for row in found.values()] == [
+        "New" if each == ids[3] else f"T {each}" for each in ids[::-1]
+    ]
+    reads = [each for each in requests if each.startswith("GET") and each.endswith("/metadata.jsonl")]
+    heads = [each for each in requests if each.startswith("HEAD") and each.endswith("/metadata.jsonl")]
+    assert len(reads) == 19
+    assert len(heads) <= 2  # one as the file is listed, one as it is opened

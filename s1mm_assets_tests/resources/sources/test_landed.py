@@ -74,12 +74,14 @@ def test_papers_of_a_day_are_a_shard(tmp_path: Path) -> None:
 
 
 def test_the_newest_version_counts_once_it_is_there(tmp_path: Path) -> None:
-    """Until then the older one stays, and says which it is."""
+    """Until then the older one stays, with its own metadata: the newer may have another licence."""
     first, second = offer("a", "v1", title="old"), offer("a", "v2", title="new")
-    landed(tmp_path, [second], [first])
+    landed(tmp_path, [first], [first])
+    landed(tmp_path, [second], [])
 
     assert [each.uri for each in source(tmp_path).deliveries("2023-05-09", YEAR)] == [first.path]
-    assert source(tmp_path).metadata(YEAR, ["a"])["a"].version == "v1"
+    known = source(tmp_path).metadata(YEAR, ["a"])["a"]
+    assert (known.version, known.title) == ("v1", "old")
     assert source(tmp_path).absent(YEAR) == [second.path]
 
     landed(tmp_path, [second], [first, second])
@@ -97,6 +99,17 @@ def test_a_paper_that_is_offered_no_more_stays(tmp_path: Path) -> None:
     assert [each.paper_id for each in source(tmp_path).deliveries("2023-05-09", YEAR)] == ["a"]
     assert source(tmp_path).metadata(YEAR, ["a"])["a"].title == "T"
     assert source(tmp_path).absent(YEAR) == []
+
+
+def test_a_paper_that_moves_to_another_year_is_in_one(tmp_path: Path) -> None:
+    """Its publisher has corrected the day of first posting: the other year does not give it any more."""
+    paper, other = offer("a", "v1"), offer("b", "v1")
+    landed(tmp_path, [paper, other], [paper, other])
+
+    Ledger(Landing(str(tmp_path))).put_listing(YEAR - 1, [paper])
+
+    assert [each.paper_id for each in source(tmp_path).deliveries("2023-05-09", YEAR)] == ["b"]
+    assert source(tmp_path).absent(YEAR - 1) == [paper.path]
 
 
 def test_news_touch_the_shard_of_their_day_alone(tmp_path: Path) -> None:
