@@ -1,10 +1,10 @@
 """How fast do papers land, over a bare copy of the same bytes? ``make bench`` prints one line of JSON.
 
 A real S3 server on loopback (seaweedfs) serves a chunk of papers that do not compress. The peer is boto3 reading it in
-the same pieces into a file. Ours lands it by the whole machinery: listing, ledger, MD5 of every byte, the file's name
-last, the index of its members. Both take turns; `headline` is the ratio of the medians of 5. The server takes part of
-the cores, for both. Then a chunk of 5 GB is landed in a process of its own, for its peak memory, and one of many small
-papers is indexed.
+the same pieces into a file. Ours lands it by the whole machinery: listing, ledger, MD5 of every byte, the bytes brought
+to the disk (fsync), the file's name last, the index of its members. Both take turns; `headline` is the ratio of the
+medians of 5. The server takes part of the cores, for both. Then a chunk of 5 GB is landed in a process of its own, for
+its peak memory, and one of many small papers is indexed.
 
 Usage: python benchmarks/sources.py [MB of a chunk, default 500] [GB of the large one, default 5]
 """
@@ -93,12 +93,14 @@ def land(endpoint: str, root: str, key: str, size: int, md5: str) -> None:
     assert (done.n_new, done.n_bytes) == (1, size), done
 
 
-def bare_copy(endpoint: str, key: str, target: Path) -> None:
-    """Read a chunk into a file, and nothing else."""
+def bare_copy(endpoint: str, key: str, target: Path, *, is_synced: bool = False) -> None:
+    """Read a chunk into a file, and nothing else; or bring it to the disk, as landing does."""
     body = client(endpoint).get_object(Bucket=BUCKET, Key=key)["Body"]
     with target.open("wb") as file:
         while piece := body.read(MIB):
             file.write(piece)
+        if is_synced:
+            os.fsync(file.fileno())
 
 
 def chunk(n_papers: int, paper_bytes: int) -> Iterator[bytes]:
@@ -197,19 +199,22 @@ def timed(call: Any) -> float:
     return time.perf_counter() - start
 
 
-def speeds(endpoint: str, folder: Path, mb: int) -> tuple[float, float]:
-    """Return MB/s of the bare copy and of landing."""
+def speeds(endpoint: str, folder: Path, mb: int) -> tuple[float, float, float]:
+    """Return MB/s of the bare copy, of one that is brought to the disk, and of landing."""
     key = "src/arXiv_src_2301_001.tar"
     size, md5 = upload(endpoint, key, chunk(mb * MB // PAPER_BYTES, PAPER_BYTES))
-    bare, ours = [], []
+    bare, synced, ours = [], [], []
     for n in range(ROUNDS):
         target = folder / f"bare-{n}"
         bare.append(timed(lambda target=target: bare_copy(endpoint, key, target)))
         target.unlink()
+        synced.append(timed(lambda target=target: bare_copy(endpoint, key, target, is_synced=True)))
+        target.unlink()
         root = folder / f"landed-{n}"
         ours.append(timed(lambda root=root: land(endpoint, str(root), key, size, md5)))
         (root / key).unlink()
-    return size / MB / statistics.median(bare), size / MB / statistics.median(ours)
+    mb_of = size / MB
+    return mb_of / statistics.median(bare), mb_of / statistics.median(synced), mb_of / statistics.median(ours)
 
 
 def peak_mib(endpoint: str, folder: Path, gb: float) -> tuple[float, float]:
@@ -245,7 +250,7 @@ def main(mb: int, gb: float) -> None:
     """Measure, and print the line."""
     with tempfile.TemporaryDirectory() as name, s3_server(Path(name)) as endpoint:
         folder = Path(name)
-        bare, ours = speeds(endpoint, folder, mb)
+        bare, synced, ours = speeds(endpoint, folder, mb)
         large, small = peak_mib(endpoint, folder, gb)
         n_members = members_per_s(folder)
     line = {
@@ -255,6 +260,8 @@ def main(mb: int, gb: float) -> None:
         "better": "higher",
         "landed_mb_per_s": round(ours),
         "bare_copy_mb_per_s": round(bare),
+        "synced_copy_mb_per_s": round(synced),
+        "over_a_synced_copy": round(ours / synced, 3),
         "peak_mib": {f"{gb} GB": large, f"{gb / 10} GB": small, "goal": 300},
         "members_indexed_per_s": round(n_members),
         "measured_on": f"a chunk of {mb} MB from seaweedfs on loopback, {os.cpu_count()} cores",
