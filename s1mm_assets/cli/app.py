@@ -304,7 +304,7 @@ def plan(
 @app.command()
 @plain_errors
 def status(as_json: AsJson = False) -> None:
-    """Show what the store holds: rows at every door, by partition."""
+    """Show what was acquired and what the store holds, by partition: files of the publisher, rows at every door."""
     from s1mm_assets import reports
     from s1mm_assets.definitions import SOURCES, STORE
 

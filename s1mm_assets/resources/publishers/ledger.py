@@ -149,9 +149,12 @@ class Ledger:
 
     def record(self, year: int) -> Record:
         """Return what is known of a year; lines that are damaged count as not written."""
+        return self._record(year, self._landing.names(f"{LEDGER}/{year}"))
+
+    def _record(self, year: int, names: Sequence[str]) -> Record:
         lines: dict[str, Line] = {}
         spent = Spent()
-        for value in self._values(year):
+        for value in self._values(year, names):
             if "usd" in value:
                 spent = spent.plus(Spent(**value))
             elif "path" in value:
@@ -159,13 +162,10 @@ class Ledger:
                 lines[line.path] = line
         return Record(lines=lines, spent=spent)
 
-    def _values(self, year: int) -> list[dict[str, Any]]:
+    def _values(self, year: int, names: Sequence[str]) -> list[dict[str, Any]]:
         """Return every line's value, in the order written; not of segments that a later one has taken up."""
         folder = f"{LEDGER}/{year}"
-        segments = {
-            name: list(_lines_of(self._landing.read(f"{folder}/{name}") or b""))
-            for name in self._landing.names(folder)
-        }
+        segments = {name: list(_lines_of(self._landing.read(f"{folder}/{name}") or b"")) for name in names}
         taken_up = {
             name for values in segments.values() for value in values for name in value.get(TAKEN_UP, ())
         }
@@ -190,7 +190,7 @@ class Ledger:
         names = self._landing.names(f"{LEDGER}/{year}")
         if len(names) < 2:
             return
-        known = self.record(year)
+        known = self._record(year, names)  # not of what another run writes meanwhile
         for line in known.lines.values():
             self.note(year, line)
         self.note(year, known.spent)

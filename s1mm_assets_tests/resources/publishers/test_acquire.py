@@ -20,7 +20,7 @@ from s1mm_assets.resources.publishers import landing as landing_module
 from s1mm_assets.resources.publishers.acquire import Acquisition
 from s1mm_assets.resources.publishers.bucket import Bucket
 from s1mm_assets.resources.publishers.landing import Landing
-from s1mm_assets.resources.publishers.ledger import Ledger
+from s1mm_assets.resources.publishers.ledger import Ledger, Spent
 from s1mm_assets_tests.imitations.publishers import Fault, ImitationPublishers
 from s1mm_assets_tests.resources.publishers.bucket_publisher import TERMS, YEAR, BucketPublisher, acquisition
 
@@ -697,6 +697,30 @@ def test_joining_segments_counts_nothing_twice_when_it_is_killed(
     after = Ledger(Landing(str(tmp_path))).record(YEAR)
     assert len(list((tmp_path / f"ledger/{YEAR}").iterdir())) > 1
     assert after.spent.n_bytes == before.spent.n_bytes + 3
+
+
+def test_what_another_run_writes_meanwhile_is_counted_once(
+    full: ImitationPublishers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one joins its segments another flushes a bill: it is in no joined segment, and stays."""
+    landing = Landing(str(tmp_path))
+    mine, other = Ledger(landing), Ledger(landing)
+    for usd in (1.0, 2.0):
+        mine.note(YEAR, Spent(usd=usd))
+        mine.flush()
+    names = Landing.names
+
+    def then(self: Landing, folder: str) -> list[str]:
+        found = names(self, folder)
+        monkeypatch.setattr(Landing, "names", names)
+        other.note(YEAR, Spent(usd=4.0))
+        other.flush()
+        return found
+
+    monkeypatch.setattr(Landing, "names", then)
+    mine.tidy(YEAR)
+
+    assert Ledger(landing).record(YEAR).spent.usd == 7.0
 
 
 def test_a_kill_while_segments_are_joined_loses_none(full: ImitationPublishers, tmp_path: Path) -> None:
