@@ -18,7 +18,7 @@ from s1mm_assets.resources.publishers import NotOfferedError, Offer, Publisher, 
 from s1mm_assets.resources.publishers.landing import Landing
 from s1mm_assets.resources.publishers.ledger import Ledger, Line, Record, Spent, now, origin_of
 from s1mm_assets.resources.publishers.patience import Patience
-from s1mm_assets.resources.publishers.reception import Reception, is_fixed, told
+from s1mm_assets.resources.publishers.reception import Reception, StoppedError, is_fixed, told
 from s1mm_assets.resources.publishers.terms import AcquisitionSettings
 from s1mm_assets.resources.publishers.usage import GB, Usage, Used
 
@@ -79,9 +79,8 @@ class Acquisition:
     usage: Usage
     report: Report
     patience: Patience = field(default_factory=Patience)
-    verified: Callable[[Offer, str], None] = lambda offer, md5: (
-        None
-    )  # told of each file that landed, with its MD5
+    # Told of each file that landed, with its MD5.
+    verified: Callable[[Offer, str], None] = lambda offer, md5: None
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _is_stopped: threading.Event = field(default_factory=threading.Event, repr=False)  # by the first error
 
@@ -130,12 +129,12 @@ class Acquisition:
 
     def _present(self, offers: Sequence[Offer]) -> dict[str, int]:
         """Return the sizes of the files that lie in the folders of some offers, by path."""
-        folders = {offer.path.rpartition("/")[0] for offer in offers}
-        return {
-            f"{folder}/{name}".lstrip("/"): size
-            for folder in sorted(folders)
-            for name, size in self.landing.sizes(folder)
-        }
+        present: dict[str, int] = {}
+        for folder in sorted({offer.path.rpartition("/")[0] for offer in offers}):
+            with suppress(ValueError):  # a path that leaves the folder: refused when its turn comes
+                for name, size in self.landing.sizes(folder):
+                    present[f"{folder}/{name}".lstrip("/")] = size
+        return present
 
     def _is_there(self, offer: Offer, known: Record, present: Mapping[str, int]) -> bool:
         line, size = known.lines.get(offer.path), present.get(offer.path)
@@ -249,6 +248,8 @@ class Acquisition:
         except NotOfferedError as error:
             self._refuse(offer, str(error), is_news=offer.path not in known.refused)
             return None
+        except StoppedError:
+            return None  # what stopped the run speaks for itself
         except BaseException:
             self._is_stopped.set()  # here, before this thread takes the next file
             raise
@@ -278,9 +279,10 @@ class Acquisition:
         size, md5 = self.landing.digest(offer.path)
         if offer.size not in (None, size) or offer.md5 not in (None, md5):
             return None
-        self.landing.part(
+        left_over = self.landing.part(
             offer.path, origin="", resumes=False
-        ).close()  # of a kill between the join and its end
+        )  # by a kill between the join and its end
+        left_over.close()
         return size, md5
 
     # --- afterwards ----------------------------------------------------------------------------------------

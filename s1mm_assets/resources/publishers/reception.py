@@ -28,6 +28,10 @@ READINGS = 2  # of a file whose bytes were not those that are listed, before it 
 SLOW_AFTER_S, SLOW_BYTES_PER_S = 120.0, 1_000.0  # a transfer that is slower over this time is an outage
 
 
+class StoppedError(Exception):
+    """The run ended meanwhile; the part stays."""
+
+
 class ShortError(BusyError):
     """The answer ended before the file did."""
 
@@ -139,7 +143,7 @@ class Reception:
 
     def _go_on(self) -> None:
         if self.is_stopped.is_set():
-            raise PublisherError("stopped, since another file ended the run")
+            raise StoppedError
 
     def _may_pay_for(self, n_bytes: int) -> bool:
         """Whether some bytes more stay within what a run may cost."""

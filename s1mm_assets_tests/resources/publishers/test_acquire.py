@@ -161,6 +161,18 @@ def test_an_outage_ends_the_run_and_the_next_goes_on(full: ImitationPublishers, 
     assert sum(chunk_requests(full)) == ALL_BYTES
 
 
+def test_the_error_that_ended_the_run_is_told(full: ImitationPublishers, tmp_path: Path) -> None:
+    """Others were in the middle of their files: that they were stopped is not what went wrong."""
+    full.faults.append(
+        Fault("src/c.tar", times=99, status=400, body=b"<Error><Code>ExpiredToken</Code></Error>")
+    )
+    full.faults.append(Fault("src/[ab].tar", times=9999, cut_after=70_000))
+
+    for n in range(5):
+        with pytest.raises(PublisherError, match="refuses the credentials"):
+            acquisition(full, str(tmp_path / str(n)), terms=replace(TERMS, transfers=3)).run()
+
+
 def test_expired_credentials_say_so(full: ImitationPublishers, tmp_path: Path) -> None:
     body = b"<Error><Code>ExpiredToken</Code></Error>"
     full.faults.append(Fault("a.tar", times=99, status=400, body=body))
@@ -580,7 +592,6 @@ def test_a_name_that_is_none_costs_one_file(full: ImitationPublishers, tmp_path:
         for offer in run.publisher.listing(YEAR).offers
     ]
     run.publisher.listing = lambda year: Listing(offers=offers)  # type: ignore[method-assign]
-    run._present = lambda offers: {}  # type: ignore[method-assign]
 
     done = run.run()
 
