@@ -79,7 +79,9 @@ def test_before_the_filters_nothing_is_written(home: Home, tmp_path: Path) -> No
 
 def test_a_build_stops_only_after_an_asset_that_there_is() -> None:
     """The message names them."""
-    with pytest.raises(UsageError, match="bogus is no asset of a partition; there are: raw_archives"):
+    with pytest.raises(
+        UsageError, match="bogus is no asset of a partition; there are: landed_papers, raw_archives"
+    ):
         build.build_all(None, until="bogus")
 
 
