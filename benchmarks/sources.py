@@ -9,8 +9,6 @@ its peak memory, and one of many small papers is indexed.
 Usage: python benchmarks/sources.py [MB of a chunk, default 500] [GB of the large one, default 5]
 """
 
-import hashlib
-import io
 import json
 import os
 import socket
@@ -113,43 +111,20 @@ def chunk(n_papers: int, paper_bytes: int) -> Iterator[bytes]:
     yield bytes(1024)
 
 
-class Pieces(io.RawIOBase):
-    """An iterator of bytes as a stream that counts and digests, for the upload."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces, self._left = pieces, b""
-        self._digest, self.size = hashlib.md5(usedforsecurity=False), 0
-
-    @property
-    def md5(self) -> str:
-        """Of all that was read."""
-        return self._digest.hexdigest()
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill a buffer."""
-        if not self._left:
-            self._left = next(self._pieces, b"")
-            self._digest.update(self._left)
-            self.size += len(self._left)
-        n = min(len(buffer), len(self._left))
-        buffer[:n], self._left = self._left[:n], self._left[n:]
-        return n
-
-
 def client(endpoint: str) -> Any:
     """Return boto3's client of the server."""
     return boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1", **CREDENTIALS)
 
 
-def upload(endpoint: str, key: str, pieces: Iterator[bytes]) -> tuple[int, str]:
-    """Put a chunk on the server; return its size and MD5."""
-    stream = Pieces(pieces)
-    client(endpoint).upload_fileobj(stream, BUCKET, key)
-    return stream.size, stream.md5
+def upload(endpoint: str, file: Path, key: str, pieces: Iterator[bytes]) -> tuple[int, str]:
+    """Put a chunk on the server, by way of a file; return its size and MD5."""
+    with file.open("wb") as stream:
+        for piece in pieces:
+            stream.write(piece)
+    client(endpoint).upload_file(str(file), BUCKET, key)
+    found = Landing(str(file.parent)).digest(file.name)
+    file.unlink()
+    return found
 
 
 @contextmanager
@@ -202,7 +177,7 @@ def timed(call: Any) -> float:
 def speeds(endpoint: str, folder: Path, mb: int) -> tuple[float, float, float]:
     """Return MB/s of the bare copy, of one that is brought to the disk, and of landing."""
     key = "src/arXiv_src_2301_001.tar"
-    size, md5 = upload(endpoint, key, chunk(mb * MB // PAPER_BYTES, PAPER_BYTES))
+    size, md5 = upload(endpoint, folder / "upload", key, chunk(mb * MB // PAPER_BYTES, PAPER_BYTES))
     bare, synced, ours = [], [], []
     for n in range(ROUNDS):
         target = folder / f"bare-{n}"
@@ -222,7 +197,8 @@ def peak_mib(endpoint: str, folder: Path, gb: float) -> tuple[float, float]:
     peaks = []
     for share in (1.0, 0.1):
         key = f"src/large-{share}.tar"
-        size, md5 = upload(endpoint, key, chunk(int(gb * share * GB) // PAPER_BYTES, PAPER_BYTES))
+        n_papers = int(gb * share * GB) // PAPER_BYTES
+        size, md5 = upload(endpoint, folder / "upload", key, chunk(n_papers, PAPER_BYTES))
         root = folder / f"large-{share}"
         command = [sys.executable, __file__, "--land", endpoint, str(root), key, str(size), md5]
         done = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -134,8 +134,9 @@ def listed_chunks(sources: Sources, source: str, year: int) -> list[ListedChunk]
         )
     ledger = _ledger(sources, source)
     landed = {line.paper_id for line in ledger.record(year).landed.values()}
-    offered = ledger.listing(year).filter("is_offered").drop_nulls("paper_id")
-    for path, paper_id, size in offered.select("path", "paper_id", "size").iter_rows():
+    listing = ledger.listing(year, ["path", "paper_id", "size", "is_offered"])
+    offered = listing.filter("is_offered").drop("is_offered").drop_nulls("paper_id")
+    for path, paper_id, size in offered.iter_rows():
         if paper_id not in landed:
             chunks.append(ListedChunk(name=path, n_papers=1, n_bytes=size or 0, is_there=False))
     return chunks

@@ -94,7 +94,8 @@ def landings(sources: Sources) -> dict[str, dict[str, int | float]]:
         ledger = Ledger(Landing(sources.folder(source)))
         for year in ledger.years():
             record = ledger.record(year)
-            offered = ledger.listing(year).filter(pl.col("is_offered") & (pl.col("shard") != METADATA_SHARD))
+            listing = ledger.listing(year, ["shard", "is_offered"])
+            offered = listing.filter(pl.col("is_offered") & (pl.col("shard") != METADATA_SHARD))
             landed = [line for line in record.landed.values() if line.shard != METADATA_SHARD]
             found[partition_key(source, year)] = {
                 "listed": offered.height,

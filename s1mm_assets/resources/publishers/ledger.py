@@ -117,7 +117,7 @@ class Ledger:
         """
         new = pl.DataFrame([_row(offer) for offer in offers], schema=LISTING, orient="row")
         papers, paths = new["paper_id"].drop_nulls(), new["path"]
-        old = self.listing(year, with_origin=True)
+        old = self.listing(year)
         gone = old.filter(~pl.col("path").is_in(paths.implode())).with_columns(is_offered=pl.lit(value=False))
         for other in self.years():
             if other != year:
@@ -127,23 +127,21 @@ class Ledger:
         return int((~without.is_in(papers.implode())).sum())
 
     def _take_off(self, year: int, papers: pl.Series) -> None:
-        listed = self.listing(year, with_origin=True)
         is_moved = pl.col("paper_id").is_in(papers.implode()).fill_null(value=False)
-        if not listed.filter(is_moved).is_empty():
-            self._write(year, listed.filter(~is_moved))
+        if not self.listing(year, ["paper_id"]).filter(is_moved).is_empty():
+            self._write(year, self.listing(year).filter(~is_moved))
 
     def _write(self, year: int, listing: pl.DataFrame) -> None:
         packed = io.BytesIO()
         listing.sort("shard", "path").write_parquet(packed, row_group_size=ROWS_PER_GROUP)
         self._landing.put(f"{LISTED}/{year}.parquet", packed.getvalue())
 
-    def listing(self, year: int, *, with_origin: bool = False) -> pl.DataFrame:
-        """Return the listing of a year, without what only its publisher's client reads; no rows where there is none."""
-        columns = LISTING.names() if with_origin else [each for each in LISTING if each != "origin"]
+    def listing(self, year: int, columns: Sequence[str] = tuple(LISTING)) -> pl.DataFrame:
+        """Return some columns of a year's listing; no rows where there is none."""
         data = self._landing.read(f"{LISTED}/{year}.parquet")
         if data is None:
             return LISTING.to_frame().select(columns)
-        return pl.read_parquet(io.BytesIO(data), columns=columns)
+        return pl.read_parquet(io.BytesIO(data), columns=list(columns))
 
     # --- lines ---------------------------------------------------------------------------------------------
 

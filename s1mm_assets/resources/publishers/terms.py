@@ -32,7 +32,7 @@ class AcquisitionSettings:
         for name in self.publishers:
             if name not in PUBLISHERS:
                 raise ValueError(f"publishers names {name!r}; there are: {', '.join(PUBLISHERS)}")
-        if self.publishers and not CONTACT.fullmatch(self.contact):
+        if (self.publishers or self.contact) and not CONTACT.fullmatch(self.contact):
             raise ValueError(
                 "contact must be an e-mail address or a page: publishers ask that bulk readers say who they are"
             )

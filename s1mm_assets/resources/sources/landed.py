@@ -28,6 +28,10 @@ class LandedPaper:
     metadata: str | None  # JSON
 
 
+Shards = dict[str, dict[str, LandedPaper]]  # in order of name, papers in order of id
+READ = ("paper_id", "path", "metadata", "is_offered")  # of a listing
+
+
 class LandedSource(dg.ConfigurableResource[Any]):
     """A folder that `resources/publishers` fills: a shard for each day on which papers were first posted.
 
@@ -37,7 +41,7 @@ class LandedSource(dg.ConfigurableResource[Any]):
     source: str
     root: str
 
-    _known: dict[int, tuple[Seen, dict[str, LandedPaper]]] = PrivateAttr(default_factory=dict)
+    _known: dict[int, tuple[Seen, Shards]] = PrivateAttr(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -46,37 +50,35 @@ class LandedSource(dg.ConfigurableResource[Any]):
 
     def years(self) -> list[int]:
         """Return the years of which papers have landed."""
-        return [year for year in self._ledger().years() if self._papers(year)]
+        ledger = self._ledger()
+        landed = {year: ledger.record(year).landed.values() for year in ledger.years()}
+        return [year for year, lines in landed.items() if any(line.paper_id for line in lines)]
 
     def chunks(self, year: int) -> list[Chunk]:
         """Return the shards of one year, by day."""
-        shards: dict[str, list[LandedPaper]] = {}
-        for paper in self._papers(year).values():
-            shards.setdefault(str(paper.line.shard), []).append(paper)
-        return [Chunk(name, _inputs(papers)) for name, papers in sorted(shards.items())]
+        return [Chunk(name, _inputs(papers.values())) for name, papers in self._shards(year).items()]
 
     def absent(self, year: int) -> list[str]:
         """Return the files that are listed and have not landed, with the publisher's words where it refused them."""
-        listing, record = self._ledger().listing(year), self._ledger().record(year)
+        listing, record = self._ledger().listing(year, ["path", "is_offered"]), self._ledger().record(year)
         paths = listing.filter("is_offered")["path"].sort()
         said = {path: f"{path} ({line.refused})" for path, line in record.refused.items()}
         return [said.get(path, path) for path in paths if path not in record.landed]
 
     def deliveries(self, chunk_name: str, year: int) -> Iterator[Delivery]:
         """Yield the papers of one shard, in order of id."""
-        for paper_id, paper in sorted(self._papers(year).items()):
-            if paper.line.shard == chunk_name:
-                yield Delivery(paper_id, paper.line.path, 0, paper.line.size or 0)
+        for paper_id, paper in self._shards(year).get(chunk_name, {}).items():
+            yield Delivery(paper_id, paper.line.path, 0, paper.line.size or 0)
 
     def metadata(self, year: int, paper_ids: Sequence[str]) -> Mapping[str, Metadata]:
         """Return what the publisher says of these papers, in the version that is there."""
-        papers = self._papers(year)
-        found = {}
-        for paper_id in paper_ids:
-            paper = papers.get(paper_id)
-            if paper and paper.metadata:
-                found[paper_id] = Metadata(**json.loads(paper.metadata))
-        return found
+        wanted = set(paper_ids)
+        return {
+            paper_id: Metadata(**json.loads(paper.metadata))
+            for papers in self._shards(year).values()
+            for paper_id, paper in papers.items()
+            if paper_id in wanted and paper.metadata
+        }
 
     def reader(self) -> RangeReader:
         """Return what reads the files."""
@@ -85,15 +87,19 @@ class LandedSource(dg.ConfigurableResource[Any]):
     def _ledger(self) -> Ledger:
         return Ledger(Landing(self.root))
 
-    def _papers(self, year: int) -> dict[str, LandedPaper]:
+    def _shards(self, year: int) -> Shards:
         """Read the records of a year once, as long as they stay as they are."""
         landing = Landing(self.root)
         listed = [each for each in landing.sizes(LISTED) if each[0] == f"{year}.parquet"]
         seen = (*listed, *landing.sizes(f"{LEDGER}/{year}"))
         if year not in self._known or self._known[year][0] != seen:
-            ledger = self._ledger()
-            papers = papers_of(ledger.listing(year), ledger.record(year).landed.values())
-            self._known = {year: (seen, papers)}  # one year at a time: it is what a partition needs
+            ledger, shards = self._ledger(), dict[str, dict[str, LandedPaper]]()
+            listing = ledger.listing(year, READ)
+            for paper_id, paper in papers_of(listing, ledger.record(year).landed.values()).items():
+                shards.setdefault(str(paper.line.shard), {})[paper_id] = paper
+            self._known = {
+                year: (seen, dict(sorted(shards.items())))
+            }  # one at a time: what a partition needs
         return self._known[year][1]
 
 
@@ -103,7 +109,7 @@ def papers_of(listing: pl.DataFrame, landed: Iterable[Line]) -> dict[str, Landed
     Each with the metadata that its own file was listed with: another version may have another licence. A paper that is
     on no row of the listing was moved to another year.
     """
-    rows = listing.select("paper_id", "path", "metadata", "is_offered").iter_rows()
+    rows = listing.select(READ).iter_rows()
     metadata: dict[str, str | None] = {}
     offered: dict[str, str] = {}
     for paper_id, path, text, is_offered in rows:
