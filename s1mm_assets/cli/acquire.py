@@ -8,7 +8,7 @@ from s1mm_assets.cli.terminal import UsageError, err, out
 from s1mm_assets.definitions import PUBLISHERS, SETTINGS, SOURCES
 from s1mm_assets.partitions import source_and_year
 from s1mm_assets.resources.publishers import PublisherError
-from s1mm_assets.resources.publishers.acquire import Acquired, Acquisition, Todo
+from s1mm_assets.resources.publishers.acquire import Acquired, Acquisition
 from s1mm_assets.resources.publishers.usage import GB
 from s1mm_assets.resources.sources.reading import SourceError
 
@@ -38,16 +38,13 @@ def land(partitions: Sequence[str], *, is_dry_run: bool, max_usd: float | None) 
 
 def say(key: str, acquisition: Acquisition, *, is_dry_run: bool) -> None:
     """Land one partition, or list it, and say what became of it."""
-    lines = planned(acquisition.todo()) if is_dry_run else done(acquisition.run())
+    if is_dry_run:
+        todo = acquisition.todo()
+        lines = [todo.told(), *todo.notes]
+    else:
+        lines = done(acquisition.run())
     for line in lines:
         out.print(f"{key} {line}", markup=False, highlight=False)
-
-
-def planned(todo: Todo) -> list[str]:
-    """Return what a run would do, in words."""
-    cost = f", about {todo.usd:,.2f} USD" if todo.usd else ""
-    what = f"{len(todo.offers):,} to fetch, {todo.n_bytes / GB:,.2f} GB{cost}"
-    return [f"{todo.n_listed:,} files listed, {todo.n_there:,} are there; {what}", *todo.notes]
 
 
 def done(acquired: Acquired) -> list[str]:

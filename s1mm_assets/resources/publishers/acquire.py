@@ -14,7 +14,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 
-from s1mm_assets.resources.publishers import NotOfferedError, Offer, Publisher, PublisherError
+from s1mm_assets.resources.publishers import (
+    METADATA_SHARD,
+    NotOfferedError,
+    Offer,
+    Publisher,
+    PublisherError,
+)
 from s1mm_assets.resources.publishers.landing import Landing
 from s1mm_assets.resources.publishers.ledger import Ledger, Line, Record, Spent, now, origin_of
 from s1mm_assets.resources.publishers.patience import Patience
@@ -36,16 +42,26 @@ class Todo:
     """What a run would do."""
 
     offers: Sequence[Offer]  # to be fetched, or there without being on record
+    n_metadata: int  # of them, files of metadata; the next two count files of papers
     n_listed: int
     n_there: int  # files that have landed before
     n_bytes: int  # of the offers; where sizes are not told, those of others
     usd: float
     notes: Sequence[str]
 
+    def told(self) -> str:
+        """Return it in words."""
+        metadata = f" and {self.n_metadata:,} of metadata" if self.n_metadata else ""
+        cost = f", about {self.usd:,.2f} USD" if self.usd else ""
+        return (
+            f"{self.n_listed:,} files listed, {self.n_there:,} are there; "
+            f"{len(self.offers) - self.n_metadata:,}{metadata} to fetch, {self.n_bytes / GB:,.2f} GB{cost}"
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acquired:
-    """What is there after a run."""
+    """What is there after a run; files are those of papers."""
 
     n_listed: int
     n_landed: int  # files that are there
@@ -118,10 +134,12 @@ class Acquisition:
         to_fetch = [offer for offer in missing if offer.path not in self._unrecorded]
         n_bytes = _bytes_of(to_fetch, listing.offers)
         n_paid = (len(to_fetch), n_bytes) if self.publisher.is_paid else (0, 0)
+        n_listed, n_missing = _n_papers_in(listing.offers), _n_papers_in(missing)
         return Todo(
             offers=missing,
-            n_listed=len(listing.offers),
-            n_there=len(listing.offers) - len(missing),
+            n_metadata=len(missing) - n_missing,
+            n_listed=n_listed,
+            n_there=n_listed - n_missing,
             n_bytes=n_bytes,
             usd=self._usd(Used(*n_paid, *n_paid)),
             notes=tuple(listing.notes),
@@ -172,11 +190,7 @@ class Acquisition:
         todo = self.todo()
         self._allow(todo)
         before = self._ledger.record(self.year)
-        self.report(
-            f"{todo.n_listed:,} files listed, {todo.n_there:,} are there; {len(todo.offers):,} to fetch, "
-            f"{todo.n_bytes / GB:,.2f} GB"
-            + (f", about {todo.usd:,.2f} USD" if self.publisher.is_paid else "")
-        )
+        self.report(todo.told())
         try:
             landed = self._land_all(todo, before)
         finally:
@@ -301,13 +315,14 @@ class Acquisition:
 
     def _acquired(self, todo: Todo, landed: Sequence[Line], before: Record) -> Acquired:
         known = self._ledger.record(self.year)
+        there = [line for line in known.landed.values() if line.shard != METADATA_SHARD]
         used = self.usage.so_far()
         had = {line.paper_id for line in before.landed.values() if line.paper_id}
         return Acquired(
             n_listed=todo.n_listed,
-            n_landed=len(known.landed),
-            n_new=len(landed),
-            n_bytes=sum(line.size or 0 for line in known.landed.values()),
+            n_landed=len(there),
+            n_new=sum(line.shard != METADATA_SHARD for line in landed),
+            n_bytes=sum(line.size or 0 for line in there),
             n_refused=len(known.refused),
             refused=[f"{path}: {line.refused}" for path, line in sorted(known.refused.items())][:EXAMPLES],
             replaced=sorted({line.paper_id for line in landed if line.paper_id in had and line.paper_id}),
@@ -317,6 +332,11 @@ class Acquisition:
             spent=known.spent,
             notes=todo.notes,
         )
+
+
+def _n_papers_in(offers: Sequence[Offer]) -> int:
+    """Return how many files hold papers, not metadata."""
+    return sum(offer.shard != METADATA_SHARD for offer in offers)
 
 
 def _refuse_twins(offers: Sequence[Offer]) -> None:
