@@ -1,0 +1,1 @@
+"""What deploy/ holds is what Kubernetes, Dagster and this project take."""
