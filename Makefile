@@ -9,7 +9,7 @@ export S1MM_STORE ?= $(CURDIR)/var/demo/store
 export S1MM_RELEASE ?= $(CURDIR)/var/demo/release
 export DAGSTER_HOME ?= $(CURDIR)/var/dagster
 
-.PHONY: help demo test test-vllm check dev bench golden system browser
+.PHONY: help demo test test-vllm test-k8s check dev bench golden system browser database
 
 help: ## List these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -17,11 +17,15 @@ help: ## List these commands
 demo: $(VENV)/installed system $(DAGSTER_HOME)/dagster.yaml ## Build a release from the example corpus
 	$(BIN)/s1mm demo
 
-test: $(VENV)/models system browser ## Run the tests
-	$(BIN)/python -m pytest -n auto --dist loadgroup --ignore s1mm_assets_tests/vllm
+test: $(VENV)/models system browser database ## Run the tests
+	$(BIN)/python -m pytest -n auto --dist loadgroup --ignore s1mm_assets_tests/vllm --ignore s1mm_assets_tests/k8s
 
 test-vllm: $(VENV)-vllm/installed ## Run the tests that need a real vLLM, on the CPU, in an environment of its own
 	$(VENV)-vllm/bin/python -m pytest s1mm_assets_tests/vllm
+
+test-k8s: $(VENV)/installed system ## Run the tests that need a Kubernetes API server; builds one from Debian's sources (15 minutes, once)
+	s1mm_assets_tests/k8s/control_plane.sh $(CURDIR)/.venv-k8s
+	S1MM_K8S_PROGRAMS=$(CURDIR)/.venv-k8s/bin $(BIN)/python -m pytest s1mm_assets_tests/k8s
 
 check: $(VENV)/installed ## Lint, types, import contracts
 	$(BIN)/ruff check
@@ -36,7 +40,7 @@ dev: $(VENV)/installed system $(DAGSTER_HOME)/dagster.yaml ## Open the graph in 
 bench: export PYTHONPATH := $(CURDIR):$(CURDIR)/s1mm_assets_tests/torchvision_shim
 bench: $(VENV)/models system ## Run every benchmark; one line of JSON each
 	for name in end_to_end latex latex_accuracy latex_fuzz raster pdf pdf_accuracy recaption_feed window_tokens \
-	  perplexity clip phash picture_filters duplicates release verify policies sources; do \
+	  perplexity clip phash picture_filters duplicates release verify policies sources startup scale; do \
 	  $(BIN)/python benchmarks/$$name.py | tail -n 1 || exit 1; done
 
 golden: $(VENV)/models ## Rewrite the golden files; review them in the diff
@@ -84,3 +88,10 @@ browser:
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium >/dev/null; \
 	else echo "chromium is missing: install it (Debian: apt-get install chromium)"; fi
+
+# Backfills are tested on a PostgreSQL of their own, started by the tests.
+database:
+	@if command -v pg_ctl >/dev/null || ls /usr/lib/postgresql/*/bin/pg_ctl >/dev/null 2>&1; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get -qq update && apt-get -qq install -y --no-install-recommends postgresql >/dev/null; \
+	else echo "PostgreSQL is missing: install it (Debian: apt-get install postgresql)"; fi

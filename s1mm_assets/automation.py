@@ -1,11 +1,13 @@
-"""What asks by itself for new papers: a monthly schedule and a daily sensor, both off until somebody turns them on.
+"""What starts by itself, once somebody turns it on: asking for new papers, making anew what became outdated, alerts.
 
-Both speak of the publishers that the settings name, and request the job `land`: the sensor for the partitions that
-something new was offered of, the schedule for the year of the last month. What comes after raw_archives is for people,
-or for automation conditions, to start.
+A monthly schedule and a daily sensor ask for papers. Both speak of the publishers that the settings name, and request
+the job `land`: the sensor for the partitions that something new was offered of, the schedule for the year of the last
+month. What comes after raw_archives is for people to start, or for the sensor `stale_partitions`, by the conditions in
+assets/catalogue.
 """
 
 import json
+import os
 from collections.abc import Iterator
 from datetime import date, timedelta
 from time import monotonic
@@ -13,6 +15,7 @@ from time import monotonic
 import dagster as dg
 
 from s1mm_assets.partitions import YEARS, partition_key
+from s1mm_assets.resources.alerts import Alerts
 from s1mm_assets.resources.publishers import NotOfferedError, PublisherError
 from s1mm_assets.resources.publishers.landing import Landing
 from s1mm_assets.resources.publishers.ledger import Ledger
@@ -30,6 +33,7 @@ DAYS_AT_ONCE = {"arxiv": 10_000, "medrxiv": 3, "chemrxiv": 7, "nature_communicat
 TAGS = {
     "s1mm/asked_by": "new papers",
     "dagster/max_retries": "3",
+    "dagster/retry_on_asset_or_op_failure": "true",
 }  # what is not landed now is not noticed again
 QUICK = Patience(attempts=3, wait_s=1.0, max_wait_s=5.0, max_retry_after_s=10.0)
 
@@ -93,3 +97,40 @@ def monthly_papers(context: dg.ScheduleEvaluationContext, settings: Settings) ->
 def run_request(key: str, day: date) -> dg.RunRequest:
     """Return the request of one partition's landing; one a day."""
     return dg.RunRequest(run_key=f"{key} {day}", partition_key=key, tags=TAGS)
+
+
+stale_partitions = dg.AutomationConditionSensorDefinition(
+    "stale_partitions",
+    target=dg.AssetSelection.all(),
+    minimum_interval_seconds=300,
+    default_status=dg.DefaultSensorStatus.STOPPED,
+    description="Makes anew what a new chunk, other code or a changed setting made outdated, recaptions included: "
+    "they may cost GPU hours. Off until turned on; publication and upload stay with people.",
+)
+
+
+@dg.run_failure_sensor(
+    name="alert_on_failure",
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING
+    if os.environ.get("S1MM_ALERT_WEBHOOK")
+    else dg.DefaultSensorStatus.STOPPED,
+    description="Posts each failed run to S1MM_ALERT_WEBHOOK: partition, steps, checks, errors. On where that is set.",
+)
+def alert_on_failure(context: dg.RunFailureSensorContext, alerts: Alerts) -> None:
+    """Say what failed, where, and how it is looked at."""
+    run = context.dagster_run
+    partition = run.tags.get("dagster/partition", "no partition")
+    steps = {event.step_key or "": first_words(event) for event in context.get_step_failure_events()}
+    lines = [f"{run.job_name} failed for {partition}: {context.failure_event.message or ''}"]
+    lines += [f"{step}: {words}" for step, words in steps.items()]
+    if page := os.environ.get("S1MM_UI_URL", "").rstrip("/"):
+        lines.append(f"{page}/runs/{run.run_id}")
+    facts = {"run_id": run.run_id, "job": run.job_name, "partition": partition, "steps": steps}
+    alerts.send("\n".join(lines), facts)
+
+
+def first_words(event: dg.DagsterEvent) -> str:
+    """Return the error of a failed step in its own words."""
+    error = event.step_failure_data.error
+    return ((error.cause or error).message if error else event.message or "").strip()[:500]

@@ -4,8 +4,10 @@ import os
 import shlex
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from s1mm_assets import automation
+from s1mm_assets.assets import catalogue
 from s1mm_assets.assets.duplicates import duplicates
 from s1mm_assets.assets.figure_candidates import figure_candidates
 from s1mm_assets.assets.filtered_figures import filtered_figures
@@ -24,6 +26,8 @@ from s1mm_assets.checks.hf_release import hf_release_holds
 from s1mm_assets.checks.quality_metrics import quality_metrics_hold
 from s1mm_assets.checks.raw_archives import raw_archives_hold
 from s1mm_assets.checks.recaptions import recaptions_hold
+from s1mm_assets.executors import executor
+from s1mm_assets.resources.alerts import Alerts
 from s1mm_assets.resources.captioners.registry import Captioners, VllmServers, server_addresses
 from s1mm_assets.resources.clip_encoder import ClipEncoders
 from s1mm_assets.resources.layout_detector import LayoutDetectors
@@ -55,6 +59,11 @@ def words_from(variable: str, *, default: str) -> list[str]:
         raise SettingsError(f"{variable} is {text!r}; as a command it has {error}") from error
 
 
+def job(name: str, description: str, *assets: dg.AssetsDefinition) -> UnresolvedAssetJobDefinition:
+    """Return a job of some assets and their checks."""
+    return dg.define_asset_job(name, dg.AssetSelection.assets(*assets), description=description)
+
+
 SETTINGS = Settings(path=os.environ.get("S1MM_SETTINGS", ""))
 STORE = ShardStore(uri=os.environ.get("S1MM_STORE", "var/store"))
 SOURCES = Sources(root=os.environ.get("S1MM_SOURCES", "var/sources"))
@@ -77,10 +86,21 @@ VLLM = VllmServers(
     command=words_from("S1MM_VLLM", default="vllm serve"),
 )
 
-LANDING = landed_papers
-DUPLICATES = duplicates
-PUBLICATION = hf_publication
-PIPELINE = [raw_archives, figure_candidates, filtered_figures, recaptions, quality_metrics, hf_release]
+LANDING, *PIPELINE, DUPLICATES, PUBLICATION, UPLOAD = catalogue.described(
+    [
+        landed_papers,
+        raw_archives,
+        figure_candidates,
+        filtered_figures,
+        recaptions,
+        quality_metrics,
+        hf_release,
+        duplicates,
+        hf_publication,
+        hub_repository,
+    ],
+    SETTINGS,
+)
 CHECKS = [
     raw_archives_hold,
     figure_candidates_hold,
@@ -93,7 +113,7 @@ CHECKS = [
 ]
 
 defs = dg.Definitions(
-    assets=[LANDING, *PIPELINE, DUPLICATES, PUBLICATION, hub_repository],
+    assets=[LANDING, *PIPELINE, DUPLICATES, PUBLICATION, UPLOAD],
     asset_checks=CHECKS,
     resources={
         "settings": SETTINGS,
@@ -108,16 +128,42 @@ defs = dg.Definitions(
         "clip_encoders": CLIP_ENCODERS,
         "captioners": Captioners(settings=SETTINGS, servers=VLLM),
         "release_folder": RELEASE,
+        "alerts": Alerts(
+            webhook=dg.EnvVar("S1MM_ALERT_WEBHOOK")
+        ),  # a secret: the UI shows the variable's name
     },
-    sensors=[automation.new_papers],
+    executor=executor(os.environ),
+    sensors=[automation.new_papers, automation.stale_partitions, automation.alert_on_failure],
     schedules=[automation.monthly_papers],
     jobs=[  # none may have the name of an asset
-        dg.define_asset_job(automation.JOB, dg.AssetSelection.assets(LANDING, raw_archives)),
-        dg.define_asset_job("to_quality_metrics", dg.AssetSelection.assets(LANDING, *PIPELINE[:-1])),
-        dg.define_asset_job("find_duplicates", dg.AssetSelection.assets(DUPLICATES)),
-        dg.define_asset_job("release_partition", dg.AssetSelection.assets(hf_release)),
-        dg.define_asset_job("one_partition", dg.AssetSelection.assets(LANDING, *PIPELINE, DUPLICATES)),
-        dg.define_asset_job("publication", dg.AssetSelection.assets(hf_publication)),
-        dg.define_asset_job("upload", dg.AssetSelection.assets(hub_repository)),
+        job(
+            automation.JOB,
+            "Fetches a partition's papers from their publisher, and looks at them.",
+            LANDING,
+            PIPELINE[0],
+        ),
+        job(
+            "one_partition",
+            "One partition end to end: landing, every stage, its duplicates, its part of the release.",
+            *(LANDING, *PIPELINE, DUPLICATES),
+        ),
+        job(
+            "to_quality_metrics",
+            "Partitions up to their metrics; of many, backfill this, then find_duplicates, then release_partition.",
+            *(LANDING, *PIPELINE[:-1]),
+        ),
+        job(
+            "from_recaptions",
+            "A partition from its recaptions on: after a change of model, prompt or settings.",
+            *(*PIPELINE[3:], DUPLICATES),
+        ),
+        job(
+            "find_duplicates", "Seeks figures that several partitions keep; once for all of them.", DUPLICATES
+        ),
+        job("release_partition", "Cuts a partition's part of the release anew.", PIPELINE[-1]),
+        job(
+            "publication", "Assembles every released partition to the release, and verifies it.", PUBLICATION
+        ),
+        job("upload", "Sends the release to the Hugging Face Hub, and verifies it there.", UPLOAD),
     ],
 )

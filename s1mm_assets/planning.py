@@ -29,6 +29,7 @@ from s1mm_assets.resources.shard_store import ShardStore, StoredShard, describe,
 from s1mm_assets.resources.shards import Commit, digest_of
 from s1mm_assets.resources.sources.arxiv import ArxivSource
 from s1mm_assets.resources.sources.registry import Sources
+from s1mm_assets.resources.table_counts import n_kept, total
 from s1mm_assets.stages import Stage
 from s1mm_assets.tables import FigureText, schema_of
 
@@ -181,11 +182,13 @@ def plan(
         StoreError: A shard cannot be read.
     """
     counts = cache(lambda key: counted(store, key))
+    keys = partition_keys(store)  # once: it lists every asset
     rows = []
     for year in years:
         key = partition_key(source, year)
-        others = [counts(other) for other in _neighbours(store, key)]
-        one = _Partition(store, key, counts(key), others, listed_chunks(sources, source, year))
+        near = _neighbours(keys, key)
+        others, chunks = [counts(other) for other in near], listed_chunks(sources, source, year)
+        one = _Partition(store, key, counts(key), near, others, chunks)
         rows += one.rows(settings, stage, machines, is_remote="://" in sources.root)
     totals = _totals(rows) if len(years) > 1 else []
     given = {
@@ -212,9 +215,9 @@ def _totals(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     return totals
 
 
-def _neighbours(store: ShardStore, key: str) -> list[str]:
+def _neighbours(keys: Sequence[str], key: str) -> list[str]:
     source, year = source_and_year(key)
-    others = [other for other in partition_keys(store) if other != key and other.startswith(f"{source}|")]
+    others = [other for other in keys if other != key and other.startswith(f"{source}|")]
     return sorted(others, key=lambda other: abs(source_and_year(other)[1] - year))[:NEIGHBOURS]
 
 
@@ -225,12 +228,13 @@ def counted(store: ShardStore, key: str) -> Counts:
     if raw := handles["raw_archives"]:
         found["papers"] = raw.n_rows("archives")
     if candidates := handles["figure_candidates"]:
-        sizes = store.read(candidates, "figures", ["image_size_bytes"])["image_size_bytes"]
         found |= {"papers read": candidates.n_rows("papers"), "figures": candidates.n_rows("figures")}
-        found |= {"images": len(sizes) - sizes.null_count(), "image bytes": int(sizes.sum())}
+        found["images"] = sum(total(store, each, "papers", "n_images") for each in candidates.shards)
+        sizes = (total(store, each, "figures", "image_size_bytes") for each in candidates.shards)
+        found["image bytes"] = sum(sizes)
     if decisions := handles["filtered_figures"]:
         found["decided"] = decisions.n_rows("decisions")
-        found["kept"] = store.read(decisions, "decisions", ["rejection"])["rejection"].null_count()
+        found["kept"] = sum(n_kept(store, each, "decisions") for each in decisions.shards)
     if released := handles["hf_release"]:
         found["release bytes"] = released.n_bytes()
     tables = [handles[asset] for asset in ASSETS if asset != "hf_release"]
@@ -246,7 +250,8 @@ class _Partition:
     store: ShardStore
     key: str
     own: Counts
-    others: Sequence[Counts]
+    near: Sequence[str]  # the neighbours' keys
+    others: Sequence[Counts]  # what is counted of them
     chunks: Sequence[ListedChunk]
 
     def rows(
@@ -319,7 +324,7 @@ class _Partition:
 
     def prompt_tokens(self, to_ask: Amount, settings: RecaptionSettings) -> Amount:
         """Of a sample of this partition, else of its nearest neighbour that has figures, else the most there can be."""
-        for key in (self.key, *_neighbours(self.store, self.key)):
+        for key in (self.key, *self.near):
             sample = sampled_tokens(self.store, key, settings)
             if sample:
                 mean = sum(sample) / len(sample)
@@ -329,7 +334,7 @@ class _Partition:
 
     def completion_tokens(self, to_ask: Amount, own_tokens: Sequence[int]) -> Amount:
         """Of the logged answers of this partition, else of some of its nearest neighbour that has any."""
-        samples = ((key, _logged_tokens(self.store, key)) for key in _neighbours(self.store, self.key))
+        samples = ((key, _logged_tokens(self.store, key)) for key in self.near)
         for key, tokens in chain([(self.key, own_tokens)], samples):
             if tokens:
                 mean = sum(tokens) / len(tokens)
@@ -397,18 +402,17 @@ def answers(store: ShardStore, key: str, stage: Stage | None) -> tuple[Amount, l
 
     A shard whose recaptions are as `stage` would make them counts whole; of others, the figures in the answer log.
     """
-    decisions, recaptions = store.pinned("filtered_figures", key), store.pinned("recaptions", key)
-    made = {commit.shard: commit for commit in (recaptions.shards if recaptions else ())}
+    decisions = store.pinned("filtered_figures", key)
+    current = _current(store, stage, key) if stage else set()
     n_answered = n_committed = 0
     tokens: list[int] = []
     for commit in decisions.shards if decisions else ():
-        kept = _kept(store, commit)
         found = list(logged(store, key, commit.shard))
         tokens += [answer.n_completion_tokens for answer in found if answer.n_completion_tokens is not None]
-        if stage and _is_current(store, stage, made.get(commit.shard)):
-            n_committed += len(kept)
-        else:
-            n_answered += len(kept & {answer.figure_id for answer in found})
+        if commit.shard in current:
+            n_committed += n_kept(store, commit, "decisions")
+        elif found:
+            n_answered += len(_kept(store, commit) & {answer.figure_id for answer in found})
     where = ["in the answer log, to whatever prompt"] * bool(n_answered)
     where += ["in recaptions that are current"] * bool(n_committed)
     basis = f"{COUNTED} {' and '.join(where)}" if where else COUNTED
@@ -432,18 +436,21 @@ def _kept(store: ShardStore, decisions: Commit) -> set[str]:
     return {each for group in groups for each in group.filter(pl.col("rejection").is_null())["figure_id"]}
 
 
-def _is_current(store: ShardStore, stage: Stage, commit: Commit | None) -> bool:
-    """Whether a shard of recaptions would not be made again."""
-    if commit is None:
-        return False
-    parents: dict[str, Commit] = {}
-    for asset in stage.reads:
-        handle = store.pinned(asset, commit.partition)
-        found = [each for each in (handle.shards if handle else ()) if each.shard == commit.shard]
-        parents |= {each.asset: each for each in found}
-    if set(parents) != set(stage.reads):
-        return False
-    return is_current(commit, digest_of(describe(stage, parents, commit.shard)), stage.environment)
+def _current(store: ShardStore, stage: Stage, key: str) -> set[str]:
+    """Return the shards of a partition's recaptions that would not be made again."""
+    handles = {asset: store.pinned(asset, key) for asset in (stage.asset, *stage.reads)}
+    commits = {
+        asset: {commit.shard: commit for commit in (handle.shards if handle else ())}
+        for asset, handle in handles.items()
+    }
+    found = set()
+    for shard, commit in commits.pop(stage.asset).items():
+        parents = {asset: of_asset[shard] for asset, of_asset in commits.items() if shard in of_asset}
+        if len(parents) == len(stage.reads) and is_current(
+            commit, digest_of(describe(stage, parents, shard)), stage.environment
+        ):
+            found.add(shard)
+    return found
 
 
 def sampled_tokens(store: ShardStore, key: str, settings: RecaptionSettings) -> list[int]:

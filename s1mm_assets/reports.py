@@ -1,6 +1,8 @@
 """What people ask of a store: what is there, what was rejected, where and why."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import polars as pl
 
@@ -8,8 +10,10 @@ from s1mm_assets.partitions import SOURCES, partition_key, source_and_year
 from s1mm_assets.resources.publishers import METADATA_SHARD
 from s1mm_assets.resources.publishers.landing import Landing
 from s1mm_assets.resources.publishers.ledger import Ledger
-from s1mm_assets.resources.shard_store import ShardStore
+from s1mm_assets.resources.shard_store import PARTITION, ShardStore
+from s1mm_assets.resources.shards import Commit
 from s1mm_assets.resources.sources.registry import Sources
+from s1mm_assets.resources.table_counts import rejections, total
 from s1mm_assets.tables import ENVIRONMENT_CAUSED
 
 ASSETS = (
@@ -38,6 +42,7 @@ KEPT = (  # door, asset, table: rows without a rejection
     ("recaptioned", "recaptions", "recaptions"),
     ("released", "hf_release", "records"),
 )
+COUNTED = {asset: (table,) for _, asset, table in KEPT}
 ACQUIRED = {
     **dict.fromkeys(("listed", "landed", "landed_bytes", "refused"), pl.Int64),
     "usd": pl.Float64,
@@ -61,23 +66,128 @@ def partition_keys(store: ShardStore) -> list[str]:
     return sorted(keys, key=source_and_year)
 
 
-def status(store: ShardStore, sources: Sources | None = None) -> pl.DataFrame:
-    """Return one row per partition: files of its publisher, rows at every door; null where there is nothing yet."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Count:
+    """What one partition of one asset holds."""
+
+    n_shards: int
+    n_bytes: int
+    rows: Mapping[str, int]  # table → rows
+    rejected: Mapping[str, Mapping[str, int]]  # table → rejection → rows; of the tables that were asked for
+    n_images: int  # of papers
+    pinned: float  # when, as a Unix time
+
+
+@dataclass(slots=True)
+class _Known:
+    """A partition that was counted, and what its files hold: those never change."""
+
+    stamp: tuple[int, int]
+    count: Count
+    files: dict[str, tuple[Mapping[str, int], int]] = field(default_factory=dict)
+
+
+class Tally:
+    """What a store holds. Asked again, it reads only the partitions that changed since, and of them only new files."""
+
+    def __init__(self, store: ShardStore, rejecting: Mapping[str, Sequence[str]]) -> None:
+        """Read nothing yet; `rejecting` says of which assets' tables rejections are counted."""
+        self._store = store
+        self._rejecting = rejecting
+        self._known: dict[tuple[str, str], _Known] = {}
+
+    def partitions(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """Return each asset's partitions, with what changes when one is materialized: (asset, key) → stamp."""
+        from pyarrow import fs as pafs
+
+        fs, found = self._store.fs, {}
+        for asset in ASSETS:
+            folders = [self._store.path(asset)]
+            for _ in ("sources", "years"):  # not what is below: shards are many
+                infos = [
+                    info
+                    for folder in folders
+                    for info in fs.get_file_info(pafs.FileSelector(folder, allow_not_found=True))
+                ]
+                folders = [info.path for info in infos if info.type == pafs.FileType.Directory]
+            for info in fs.get_file_info([f"{folder}/{PARTITION}" for folder in folders]):
+                if info.is_file:
+                    *_, source, year, _ = info.path.split("/")
+                    found[asset, f"{source}|{year}"] = (info.mtime_ns or 0, info.size)
+        return found
+
+    def count(self, asset: str, key: str, stamp: tuple[int, int]) -> Count | None:
+        """Return what a partition holds; None where it is gone.
+
+        Raises:
+            StoreError: It was written with another schema version, or a file is damaged.
+        """
+        known = self._known.get((asset, key))
+        if known and known.stamp == stamp:
+            return known.count
+        handle = self._store.pinned(asset, key)
+        if handle is None:
+            return None
+        seen, files = known.files if known else {}, {}
+        rejected: dict[str, Counter[str]] = {table: Counter() for table in self._rejecting.get(asset, ())}
+        n_images = 0
+        for commit in handle.shards:
+            for table in (each for each in self._read_of(asset) if each in commit.tables):
+                name = f"{commit.shard}/{commit.tables[table].file}"
+                reasons, images = files[name] = seen.get(name) or self._read(commit, table)
+                n_images += images
+                if table in rejected:
+                    rejected[table].update(reasons)
+        rows: Counter[str] = Counter()
+        for commit in handle.shards:
+            rows.update({name: entry.n_rows or 0 for name, entry in commit.tables.items()})
+        count = Count(
+            n_shards=len(handle.shards),
+            n_bytes=handle.n_bytes(),
+            rows=rows,
+            rejected=rejected,
+            n_images=n_images,
+            pinned=stamp[0] / 1e9,
+        )
+        self._known[asset, key] = _Known(stamp, count, files)
+        return count
+
+    def _read_of(self, asset: str) -> list[str]:
+        """The tables that must be read."""
+        tables = [*self._rejecting.get(asset, ())]
+        return [*tables, *({"papers"} - {*tables} if asset == "figure_candidates" else ())]
+
+    def _read(self, commit: Commit, table: str) -> tuple[Mapping[str, int], int]:
+        """Count the rejections and images of a shard's table."""
+        is_wanted = table in self._rejecting.get(commit.asset, ())
+        reasons = rejections(self._store, commit, table) if is_wanted else {}
+        return reasons, total(self._store, commit, table, "n_images") if table == "papers" else 0
+
+
+def status(store: ShardStore, sources: Sources | None = None, *, tally: Tally | None = None) -> pl.DataFrame:
+    """Return one row per partition: files of its publisher, rows at every door; null where there is nothing yet.
+
+    Args:
+        store: Where the tables are.
+        sources: Where papers landed; not looked at where not given.
+        tally: What was counted before; asked anew where not given.
+    """
     acquired = landings(sources) if sources else {}
-    rows = []
-    for key in sorted({*partition_keys(store), *acquired}, key=source_and_year):
-        handles = {asset: store.pinned(asset, key) for asset in ASSETS}
-        counts: dict[str, int | None] = dict.fromkeys(DOORS)
-        if raw := handles["raw_archives"]:
-            counts["papers"] = raw.n_rows("archives")
-        if candidates := handles["figure_candidates"]:
-            counts["figures"] = candidates.n_rows("figures")
-            counts["images"] = int(store.read(candidates, "papers", ["n_images"])["n_images"].sum())
-        for name, asset, table in KEPT:
-            if handle := handles[asset]:
-                counts[name] = store.read(handle, table, ["rejection"])["rejection"].null_count()
-        n_bytes = sum(handle.n_bytes() for handle in handles.values() if handle)
-        rows.append({"partition": key, **acquired.get(key, {}), **counts, "bytes": n_bytes})
+    tally = tally or Tally(store, COUNTED)
+    counts: dict[str, dict[str, Count]] = {}
+    for (asset, key), stamp in tally.partitions().items():
+        if count := tally.count(asset, key, stamp):
+            counts.setdefault(key, {})[asset] = count
+    rows = [
+        {
+            "partition": key,
+            **acquired.get(key, {}),
+            **dict.fromkeys(DOORS),
+            **doors(counts.get(key, {})),
+            "bytes": sum(count.n_bytes for count in counts.get(key, {}).values()),
+        }
+        for key in sorted({*counts, *acquired}, key=source_and_year)
+    ]
     shape = {
         "partition": pl.String,
         **(ACQUIRED if acquired else {}),
@@ -85,6 +195,19 @@ def status(store: ShardStore, sources: Sources | None = None) -> pl.DataFrame:
         "bytes": pl.Int64,
     }
     return pl.DataFrame(rows, schema=shape)
+
+
+def doors(counts: Mapping[str, Count]) -> dict[str, int]:
+    """Return the rows at each door of a partition that something has come to, by what its assets hold."""
+    rows = {}
+    if raw := counts.get("raw_archives"):
+        rows["papers"] = raw.rows["archives"]
+    if candidates := counts.get("figure_candidates"):
+        rows["figures"], rows["images"] = candidates.rows["figures"], candidates.n_images
+    for name, asset, table in KEPT:
+        if count := counts.get(asset):
+            rows[name] = count.rows[table] - sum(count.rejected[table].values())
+    return rows
 
 
 def landings(sources: Sources) -> dict[str, dict[str, int | float]]:

@@ -374,7 +374,7 @@ class ReleaseFile:
 
     path: Annotated[str, pl.String]  # in the release: "arxiv/jsonl/2019.jsonl"
     piece: Annotated[str, pl.String]  # file name of the piece in the shard
-    media: Annotated[str, pl.String]  # records, images, data, recipes …: release.pieces.MEDIA
+    media: Annotated[str, pl.String]  # records, images, data, recipes …: release.layout.MEDIA
     n_bytes: Annotated[int, pl.UInt64]
     sha256: Annotated[str, pl.String]
     n_rows: Annotated[int, pl.UInt64]
@@ -418,3 +418,6 @@ TABLES: dict[str, dict[str, type]] = {
     "hf_release": {"records": ReleaseRecord, "files": ReleaseFile},
 }
 """Asset → table → row class."""
+
+MAIN_TABLES = ("archives", "figures", "decisions", "recaptions", "metrics", "duplicates", "records")
+"""Of each asset the table that it is about: whose rows are counted where one number is shown."""

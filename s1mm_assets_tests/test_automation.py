@@ -65,14 +65,15 @@ def looked(resources: dict[str, Any], cursor: dict[str, str]) -> tuple[set[str],
     return keys, json.loads(result.cursor or "{}")
 
 
-def test_both_are_off_until_somebody_turns_them_on() -> None:
+def test_all_are_off_until_somebody_turns_them_on() -> None:
     repository = definitions.defs.get_repository_def()
 
-    (sensor,) = repository.sensor_defs
+    sensors = {sensor.name: sensor for sensor in repository.sensor_defs}
     (schedule,) = repository.schedule_defs
-    assert sensor.default_status is dg.DefaultSensorStatus.STOPPED
+    assert set(sensors) == {"new_papers", "stale_partitions", "alert_on_failure"}
+    assert {sensor.default_status for sensor in sensors.values()} == {dg.DefaultSensorStatus.STOPPED}
     assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
-    assert sensor.job_name == schedule.job_name == "land"
+    assert sensors["new_papers"].job_name == schedule.job_name == "land"
 
 
 def test_the_sensor_asks_for_touched_partitions_alone(resources: dict[str, Any]) -> None:

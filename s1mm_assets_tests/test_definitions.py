@@ -35,6 +35,7 @@ JOBS = [
     "land",
     "one_partition",
     "to_quality_metrics",
+    "from_recaptions",
     "find_duplicates",
     "release_partition",
     "publication",
@@ -142,6 +143,7 @@ def test_a_partition_can_be_made_whole_or_step_by_step() -> None:
     assert made["land"] == {LANDING, STAGES[0]}
     assert made["one_partition"] == {LANDING, *STAGES, "duplicates"}
     assert made["to_quality_metrics"] == {LANDING, *STAGES[:-1]}
+    assert made["from_recaptions"] == {*STAGES[3:], "duplicates"}
     assert made["find_duplicates"] == {"duplicates"}
     assert made["release_partition"] == {"hf_release"}
     assert made["publication"] == {"hf_publication"}

@@ -84,10 +84,6 @@ def test_the_settings_that_are_named_exist() -> None:
 
     assert len(named) >= 6
     assert {f"{section}.{name}" for section, name in named} <= known
-    checks = QUALITY.partition("## Checks")[2].partition("One figure")[0]
-    lines = re.findall(r"`((?:min|max)_\w+)`", checks)
-    assert len(lines) >= 8
-    assert {f"checks.{name}" for name in lines} <= known
 
 
 def test_the_worked_example_of_a_publisher_lands_papers(

@@ -243,7 +243,7 @@ def test_what_lies_in_a_bucket_is_read_more_than_once(store: ShardStore) -> None
         planning.ListedChunk(name=name, n_papers=1, n_bytes=10**9, is_there=True)
         for name in ("chunk_001", "chunk_009")
     ]
-    one = planning._Partition(store, PARTITION, planning.counted(store, PARTITION), [], chunks)
+    one = planning._Partition(store, PARTITION, planning.counted(store, PARTITION), [], [], chunks)
 
     found = one.egress(MACHINES, is_remote=True)
 

@@ -3,6 +3,8 @@
 Formats only: where the files lie and how they get here is `resources/sources/arxiv.py`.
 """
 
+from __future__ import annotations
+
 import calendar
 import hashlib
 import io
@@ -12,15 +14,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
-from xml.etree import ElementTree as ET  # writes only: what comes from outside goes to defusedxml
-
-import defusedxml
-import defusedxml.ElementTree
+from typing import TYPE_CHECKING, Any
 
 from s1mm_assets.archives.sniff import Form, form_of
 from s1mm_assets.archives.tar import ForwardStream, tar_entries
 from s1mm_assets.tables import Metadata
+
+if TYPE_CHECKING:
+    from xml.etree import ElementTree as ET
 
 # fmt: off
 OLD_ARCHIVES = frozenset(
@@ -152,9 +153,14 @@ def read_manifest(xml: bytes) -> list[ChunkFile]:
     Raises:
         ManifestError: It is no XML, declares entities, or lacks or garbles an element.
     """
+    from xml.etree.ElementTree import ParseError
+
+    import defusedxml
+    import defusedxml.ElementTree
+
     try:
         root = defusedxml.ElementTree.fromstring(xml)
-    except (ET.ParseError, defusedxml.DefusedXmlException, ValueError) as error:
+    except (ParseError, defusedxml.DefusedXmlException, ValueError) as error:
         raise ManifestError(f"the manifest is not sound XML: {error}") from None
     chunks: dict[str, ChunkFile] = {}
     for chunk in map(_chunk_file, root.iter("file")):
@@ -201,6 +207,8 @@ def _chunk_file(element: ET.Element) -> ChunkFile:
 
 def manifest_xml(chunks: Iterable[ChunkFile], timestamp: str = "") -> bytes:
     """Write a manifest as arXiv does: files in order of name, the manifest's own timestamp last."""
+    from xml.etree import ElementTree as ET  # writes only: what comes from outside goes to defusedxml
+
     root = ET.Element("arXivSRC")
     for chunk in sorted(chunks, key=lambda each: each.filename):
         element = ET.SubElement(root, "file")

@@ -8,6 +8,7 @@ from s1mm_assets.resources.decided_partitions import decided, decided_partition,
 from s1mm_assets.resources.settings import Settings
 from s1mm_assets.resources.shard_store import Report, ShardStore, StoreError
 from s1mm_assets.resources.shards import ShardSet
+from s1mm_assets.steps import IF_KILLED, STEPS, once
 
 MAX_SEARCHES = 5
 
@@ -17,8 +18,11 @@ MAX_SEARCHES = 5
     code_version=filtering.ACROSS_VERSION,
     group_name="pipeline",
     kinds={"parquet", "polars"},
-    pool="duplicates",
+    pool=STEPS.pool("duplicates"),
+    op_tags=STEPS.tags("duplicates"),
+    retry_policy=IF_KILLED,
 )
+@once
 def duplicates(
     context: dg.AssetExecutionContext, store: ShardStore, settings: Settings
 ) -> dg.MaterializeResult[None]:

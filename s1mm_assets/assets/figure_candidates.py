@@ -3,6 +3,7 @@
 import dagster as dg
 
 from s1mm_assets import archives, extraction
+from s1mm_assets.assets.shares import WHOLE, Share, spread
 from s1mm_assets.partitions import SOURCE_BY_YEAR, source_and_year
 from s1mm_assets.resources.layout_detector import LayoutDetectors
 from s1mm_assets.resources.renderers import Renderers
@@ -11,17 +12,11 @@ from s1mm_assets.resources.shard_store import ShardStore
 from s1mm_assets.resources.shards import ShardSet
 from s1mm_assets.resources.sources.registry import Sources
 from s1mm_assets.resources.worker_pool import WorkerPool
+from s1mm_assets.steps import IF_KILLED, STEPS, once
 
 
-@dg.asset(
-    partitions_def=SOURCE_BY_YEAR,
-    code_version=extraction.VERSION,
-    io_manager_key="shards",
-    group_name="pipeline",
-    kinds={"parquet", "polars"},
-    pool="cpu",
-)
-def figure_candidates(
+def extracted(
+    share: Share,
     context: dg.AssetExecutionContext,
     raw_archives: ShardSet,
     store: ShardStore,
@@ -31,7 +26,7 @@ def figure_candidates(
     layout: LayoutDetectors,
     settings: Settings,
 ) -> ShardSet:
-    """Every figure of this partition's papers: caption, citing text and the image that will be released."""
+    """The figures of a share of the shards."""
     source, _ = source_and_year(context.partition_key)
     reader = extraction.PaperReader(
         read_bundle=sources.bundles(source),
@@ -46,6 +41,33 @@ def figure_candidates(
         environment={**renderers.versions(), **layout.versions(settings.pdf.detector)},
         bundle_version=archives.VERSION,
     )
-    candidates = store.derive(stage, context.partition_key, inputs=[raw_archives], report=context.log.info)
+    inputs = share.of(raw_archives)
+    return store.derive(stage, context.partition_key, inputs=inputs, report=context.log.info)
+
+
+@spread(extracted)
+@dg.asset(
+    partitions_def=SOURCE_BY_YEAR,
+    code_version=extraction.VERSION,
+    io_manager_key="shards",
+    group_name="pipeline",
+    kinds={"parquet", "polars"},
+    pool=STEPS.pool("figure_candidates"),
+    op_tags=STEPS.tags("figure_candidates"),
+    retry_policy=IF_KILLED,
+)
+@once
+def figure_candidates(
+    context: dg.AssetExecutionContext,
+    raw_archives: ShardSet,
+    store: ShardStore,
+    sources: Sources,
+    workers: WorkerPool,
+    renderers: Renderers,
+    layout: LayoutDetectors,
+    settings: Settings,
+) -> ShardSet:
+    """Every figure of this partition's papers: caption, citing text and the image that will be released."""
+    candidates = extracted(WHOLE, context, raw_archives, store, sources, workers, renderers, layout, settings)
     context.add_output_metadata(extraction.summary(store.read(candidates, "papers", extraction.SUMMARISED)))
     return candidates

@@ -10,6 +10,7 @@ from s1mm_assets.resources.release_pieces import StoredPieces
 from s1mm_assets.resources.release_texts import ReleaseTexts
 from s1mm_assets.resources.settings import Settings
 from s1mm_assets.resources.shard_store import ShardStore
+from s1mm_assets.steps import IF_KILLED, STEPS, once
 
 
 @dg.asset(
@@ -17,8 +18,11 @@ from s1mm_assets.resources.shard_store import ShardStore
     code_version=release.VERSION,
     group_name="publication",
     kinds={"huggingface"},
-    pool="publication",
+    pool=STEPS.pool("hf_publication"),
+    op_tags=STEPS.tags("hf_publication"),
+    retry_policy=IF_KILLED,
 )
+@once
 def hf_publication(
     context: dg.AssetExecutionContext, store: ShardStore, release_folder: ReleasePlace, settings: Settings
 ) -> dg.MaterializeResult[None]:

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from s1mm_assets import release
+from s1mm_assets.assets.shares import WHOLE, Share, spread
 from s1mm_assets.partitions import SOURCE_BY_YEAR
 from s1mm_assets.resources import quality_report
 from s1mm_assets.resources.check_history import require_passed
@@ -11,8 +12,29 @@ from s1mm_assets.resources.settings import Settings
 from s1mm_assets.resources.shard_store import ShardStore
 from s1mm_assets.resources.shards import ShardSet
 from s1mm_assets.resources.takedowns import takedowns, takedowns_by_shard
+from s1mm_assets.steps import IF_KILLED, STEPS, once
 
 
+def cut(
+    share: Share,
+    context: dg.AssetExecutionContext,
+    raw_archives: ShardSet,
+    figure_candidates: ShardSet,
+    recaptions: ShardSet,
+    quality_metrics: ShardSet,
+    store: ShardStore,
+    settings: Settings,
+) -> ShardSet:
+    """The pieces of a release that a share of the shards gives."""
+    require_passed(context.instance, [context.partition_key], before="hf_release")
+    duplicates = duplicates_of(store, context.partition_key, settings.release)
+    inputs = share.of(raw_archives, figure_candidates, recaptions, quality_metrics, duplicates)
+    left_out = takedowns_by_shard(store, inputs[0], inputs[1], takedowns(settings))
+    stage = release.stage(settings.release, left_out)
+    return store.derive(stage, context.partition_key, inputs=inputs, report=context.log.info)
+
+
+@spread(cut)
 @dg.asset(
     deps=["duplicates"],
     partitions_def=SOURCE_BY_YEAR,
@@ -20,8 +42,11 @@ from s1mm_assets.resources.takedowns import takedowns, takedowns_by_shard
     io_manager_key="shards",
     group_name="pipeline",
     kinds={"parquet", "huggingface"},
-    pool="cpu",
+    pool=STEPS.pool("hf_release"),
+    op_tags=STEPS.tags("hf_release"),
+    retry_policy=IF_KILLED,
 )
+@once
 def hf_release(
     context: dg.AssetExecutionContext,
     raw_archives: ShardSet,
@@ -33,12 +58,17 @@ def hf_release(
     settings: Settings,
 ) -> ShardSet:
     """The pieces of a release that this partition gives: records, image archive, streamable Parquet."""
-    require_passed(context.instance, [context.partition_key], before="hf_release")
-    duplicates = duplicates_of(store, context.partition_key, settings.release)
-    inputs = [raw_archives, figure_candidates, recaptions, quality_metrics, duplicates]
-    left_out = takedowns_by_shard(store, raw_archives, figure_candidates, takedowns(settings))
-    stage = release.stage(settings.release, left_out)
-    pieces = store.derive(stage, context.partition_key, inputs=inputs, report=context.log.info)
+    pieces = cut(
+        WHOLE,
+        context,
+        raw_archives,
+        figure_candidates,
+        recaptions,
+        quality_metrics,
+        store,
+        settings,
+    )
+    handles = [raw_archives, figure_candidates, filtered_figures, recaptions, quality_metrics, pieces]
     context.add_output_metadata(release.summary(store.read(pieces, "files", release.SUMMARISED)))
-    context.add_output_metadata(quality_report.waterfall(store, [*inputs, filtered_figures, pieces]))
+    context.add_output_metadata(quality_report.waterfall(store, handles))
     return pieces

@@ -8,6 +8,7 @@ from s1mm_assets.resources.hub_repository import HubRepository
 from s1mm_assets.resources.release_folder import ReleasePlace
 from s1mm_assets.resources.settings import Settings
 from s1mm_assets.resources.takedowns import require_current_terms
+from s1mm_assets.steps import IF_KILLED, STEPS, once
 
 
 @dg.asset(
@@ -15,8 +16,11 @@ from s1mm_assets.resources.takedowns import require_current_terms
     code_version=release.VERSION,
     group_name="publication",
     kinds={"huggingface"},
-    pool="publication",  # nobody replaces the release while it is read
+    pool=STEPS.pool("hub_repository"),
+    op_tags=STEPS.tags("hub_repository"),
+    retry_policy=IF_KILLED,
 )
+@once
 def hub_repository(
     context: dg.AssetExecutionContext, release_folder: ReleasePlace, settings: Settings
 ) -> dg.MaterializeResult[None]:

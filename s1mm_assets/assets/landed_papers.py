@@ -8,14 +8,18 @@ from s1mm_assets.partitions import SOURCE_BY_YEAR, source_and_year
 from s1mm_assets.resources.publishers.registry import Publishers
 from s1mm_assets.resources.settings import Settings
 from s1mm_assets.resources.sources.registry import Sources
+from s1mm_assets.steps import IF_KILLED, STEPS, once
 
 
 @dg.asset(
     partitions_def=SOURCE_BY_YEAR,
     group_name="pipeline",
     kinds={"s3"},
-    pool="publishers",
+    pool=STEPS.pool("landed_papers"),
+    op_tags=STEPS.tags("landed_papers"),
+    retry_policy=IF_KILLED,
 )
+@once
 def landed_papers(
     context: dg.AssetExecutionContext, sources: Sources, publishers: Publishers, settings: Settings
 ) -> dg.MaterializeResult[None]:

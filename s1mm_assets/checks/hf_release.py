@@ -9,17 +9,18 @@ from typing import BinaryIO, cast
 import dagster as dg
 import polars as pl
 
-from s1mm_assets.checks.conservation import conserved, guard, materialized, none_of
+from s1mm_assets.checks.guards import Guard, materialized, reported, specs
+from s1mm_assets.checks.results import conserved, none_of, some_of_each
 from s1mm_assets.partitions import source_and_year
 from s1mm_assets.release.image_archives import END, ArchiveError, Joined, members
+from s1mm_assets.release.layout import MEDIA
 from s1mm_assets.release.licences import read_licence
 from s1mm_assets.release.papers import IMAGE, figure_licence
-from s1mm_assets.release.pieces import MEDIA
-from s1mm_assets.release.records import EXTRACTIVE, WITHHELD
 from s1mm_assets.resources.settings import Settings
 from s1mm_assets.resources.shard_store import ShardStore
 from s1mm_assets.resources.shards import Commit, ShardSet
 from s1mm_assets.resources.takedowns import takedowns, takedowns_by_shard
+from s1mm_assets.steps import IF_KILLED, STEPS
 
 ASSET = "hf_release"
 IMAGES, RECIPES = MEDIA["images"][0], MEDIA["recipes"][0]
@@ -27,28 +28,49 @@ LEAK = pl.Schema({"figure_id": pl.String, "what": pl.String})
 MEMBER = pl.Schema({"image_path": pl.String, "image_sha256": pl.String})
 
 
-@dg.multi_asset_check(
-    specs=[
-        guard(ASSET, "every_metric_has_one_record", "Nothing measured is lost at the last door."),
-        guard(
-            ASSET,
-            "records_and_archive_agree",
-            "Each record's image is a member of the image archive with the same sha256; no member is an orphan.",
-        ),
-        guard(ASSET, "image_paths_are_unique", "An image path names one image."),
-        guard(
-            ASSET,
-            "nothing_leaks",
-            "No image and none of the authors' words are released that licence, retraction or takedown keep back.",
-        ),
-    ]
+AGAIN = (
+    "Materialize hf_release for PARTITION again: what it is made of may have been made anew since. If it fails "
+    "again, the stage has a defect: report the figures that are shown."
 )
+GUARDS = {
+    "every_metric_has_one_record": Guard(
+        says="Each figure that was measured has one record, released or with the reason why not. So nothing is lost "
+        "at the last door.",
+        what_to_do=AGAIN,
+    ),
+    "records_and_archive_agree": Guard(
+        says="Each record's image is a member of the image archive, with the same SHA-256, and no member is without "
+        "a record. The archives are read to their end. Who downloads the dataset joins the two by name.",
+        what_to_do="Materialize hf_release for PARTITION again. If it fails again, a piece in the store is damaged: "
+        "remove the shard's folder of hf_release, and materialize it once more.",
+    ),
+    "image_paths_are_unique": Guard(
+        says="An image path names one image. Of two with one name an archive would give back the last.",
+        what_to_do=AGAIN,
+    ),
+    "nothing_leaks": Guard(
+        says="No image, and none of the authors' words, is released that its licence, a retraction or the list of "
+        "takedowns keeps back. It is judged anew, by what sources and list say now.",
+        settings=("release.licence_policy", "release.takedowns"),
+        what_to_do="Materialize hf_release for PARTITION again, so that it is made by what is known now. What was "
+        "already published stays public until the next publication: run the jobs publication and upload.",
+    ),
+}
+
+
+@dg.multi_asset_check(specs=specs(ASSET, GUARDS), op_tags=STEPS.share_tags("checks"), retry_policy=IF_KILLED)
 def hf_release_holds(
     context: dg.AssetCheckExecutionContext, store: ShardStore, settings: Settings
 ) -> Iterator[dg.AssetCheckResult]:
     """What is released joins to the byte; what is not, says why."""
-    metrics = store.read(materialized(store, "quality_metrics", context), "metrics", ["figure_id"])
-    pieces = materialized(store, ASSET, context)
+    key = context.partition_key
+    yield from reported(GUARDS, results(store, settings, key), settings=settings, partition=key)
+
+
+def results(store: ShardStore, settings: Settings, partition: str) -> Iterator[dg.AssetCheckResult]:
+    """Yield what each check finds."""
+    metrics = store.read(materialized(store, "quality_metrics", partition), "metrics", ["figure_id"])
+    pieces = materialized(store, ASSET, partition)
     columns = ["figure_id", "paper_id", "image_path", "image_sha256", "rejection", "released_as"]
     records = store.read(pieces, "records", columns)
     released = records.filter(pl.col("rejection").is_null())
@@ -56,13 +78,14 @@ def hf_release_holds(
     yield conserved("every_metric_has_one_record", metrics["figure_id"], records["figure_id"])
     shown = released.filter(pl.col("released_as") == IMAGE)
     yield records_and_archive_agree(shown, archived(store, pieces))
-    repeated = released.filter(pl.col("image_path").is_duplicated())
-    yield none_of("image_paths_are_unique", repeated, n_released=len(released))
-    archives = materialized(store, "raw_archives", context)
-    markup = materialized(store, "figure_candidates", context)
+    repeated = released.filter(pl.col("image_path").is_duplicated()).sort("image_path", "figure_id")
+    repeated = repeated.select("image_path", "figure_id", "image_sha256")
+    yield none_of("image_paths_are_unique", repeated, {"n_released": len(released)})
+    archives = materialized(store, "raw_archives", partition)
+    markup = materialized(store, "figure_candidates", partition)
     leaks = [leaked_images(store, shown, archives, markup, settings), leaked_texts(store, pieces)]
     yield none_of(
-        "nothing_leaks", pl.concat(leaks), n_images=len(shown), n_recipes=len(released) - len(shown)
+        "nothing_leaks", pl.concat(leaks), {"n_images": len(shown), "n_recipes": len(released) - len(shown)}
     )
 
 
@@ -94,6 +117,8 @@ def leaked_images(
 
 def leaked_texts(store: ShardStore, pieces: ShardSet) -> pl.DataFrame:
     """Return the records without image that hold words of the authors."""
+    from s1mm_assets.release.records import EXTRACTIVE, WITHHELD
+
     rows = []
     for commit in pieces.shards:
         if RECIPES in commit.files:
@@ -113,7 +138,10 @@ def records_and_archive_agree(released: pl.DataFrame, in_archive: pl.DataFrame) 
     wrong = pl.concat(
         [absent.with_columns(what=pl.lit("not archived")), orphans.with_columns(what=pl.lit("orphan"))]
     )
-    return none_of("records_and_archive_agree", wrong, n_released=len(released), n_archived=len(in_archive))
+    shown = some_of_each(wrong)
+    return none_of(
+        "records_and_archive_agree", shown, {"n_released": len(released), "n_archived": len(in_archive)}
+    )
 
 
 def archived(store: ShardStore, pieces: ShardSet) -> pl.DataFrame:

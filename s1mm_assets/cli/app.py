@@ -303,13 +303,49 @@ def plan(
 
 @app.command()
 @plain_errors
-def status(as_json: AsJson = False) -> None:
-    """Show what was acquired and what the store holds, by partition: files of the publisher, rows at every door."""
-    from s1mm_assets import reports
-    from s1mm_assets.definitions import SOURCES, STORE
+def status(
+    *,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on until Ctrl-C; in a pipe, a line for each change.")
+    ] = False,
+    every: Annotated[float, typer.Option(help="Seconds between two looks.", min=0.1)] = 2.0,
+    as_json: AsJson = False,
+) -> None:
+    """Show what was acquired and what the store holds, by partition: files of the publisher, rows at every door.
 
-    rows = reports.status(STORE, SOURCES)
-    table(rows, as_json=as_json, title=f"Store {STORE.uri}", totals=True)
+    Where DAGSTER_HOME is set, also the runs at work: partition, step, shard, since when.
+    """
+    from s1mm_assets.cli import status
+
+    if watch and as_json:
+        raise UsageError("--watch prints no JSON: s1mm metrics serves what programs watch")
+    if watch:
+        status.watch(every)
+    else:
+        status.show(as_json=as_json)
+
+
+@app.command()
+@plain_errors
+def metrics(
+    *,
+    port: Annotated[int, typer.Option(help="Of the page /metrics; 0: any.", min=0, max=65535)] = 9464,
+    host: Annotated[
+        str, typer.Option(help="The address that is listened at; nobody is asked who they are.")
+    ] = ("127.0.0.1"),
+    once: Annotated[bool, typer.Option("--once", help="Print the page, serve nothing.")] = False,
+) -> None:
+    """Serve Prometheus metrics of store, acquisition and runs (those of the instance of DAGSTER_HOME).
+
+    It reads partition records, ledgers, and one column of each new file; what takes long is read while the page
+    shows how it was. s1mm_scrape_error says what could not be read.
+    """
+    from s1mm_assets.cli import metrics
+
+    if once:
+        typer.echo(metrics.page(), nl=False)
+    else:
+        metrics.serve(host, port)
 
 
 @app.command()
@@ -401,14 +437,12 @@ def gc(
 @app.command()
 @plain_errors
 def settings() -> None:
-    """Print every setting that shapes the data, with its value, as TOML."""
+    """Print every setting with its value, as TOML."""
+    import tomli_w
+
     from s1mm_assets.definitions import SETTINGS
 
-    for section, values in SETTINGS.as_dict().items():
-        out.print(f"[{section}]", markup=False)
-        for name, value in values.items():
-            out.print(f"{name} = {json.dumps(value)}", markup=False, highlight=False)
-        out.print()
+    typer.echo(tomli_w.dumps(SETTINGS.as_dict()))
 
 
 Partition = Annotated[str, typer.Option("--partition", "-p", help="Of this partition, e.g. 'arxiv|2019'.")]

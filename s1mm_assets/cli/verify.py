@@ -19,7 +19,7 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 
 from s1mm_assets.cli.terminal import LINE_INTERVAL_S, UsageError, err, out
-from s1mm_assets.release import verify
+from s1mm_assets.release.verify import verify
 from s1mm_assets.resources.hub_repository import HubError, HubRepository
 from s1mm_assets.resources.release_bucket import ReleaseBucket
 from s1mm_assets.resources.release_verifier import Progress, ReleaseVerifier, Verification, VerificationError

@@ -1,15 +1,19 @@
 """What an extractor read → rows of `figures` and `papers`."""
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from s1mm_assets.extraction.jats import JatsFigure, JatsPaper
-from s1mm_assets.extraction.latex import LatexFigure, LatexPaper
-from s1mm_assets.extraction.pdf import PdfFigure, PdfPaper
-from s1mm_assets.extraction.raster import Picture, Refused
+from s1mm_assets.extraction.raster.pictures import Picture, Refused
 from s1mm_assets.tables import FigureCandidate, Paper, Rejection
+
+if TYPE_CHECKING:
+    from s1mm_assets.extraction.jats import JatsFigure, JatsPaper
+    from s1mm_assets.extraction.latex import LatexFigure, LatexPaper
+    from s1mm_assets.extraction.pdf import PdfFigure, PdfPaper
 
 Method = Literal["latex", "jats", "pdf"]
 
@@ -45,6 +49,9 @@ def markup_row(
         members: Path in the bundle → bytes.
         drawn: The same figure in the paper's PDF, which fills the gap where the file is missing.
     """
+    from s1mm_assets.extraction.jats import JatsFigure
+    from s1mm_assets.extraction.latex import LatexFigure
+
     is_latex = isinstance(figure, LatexFigure)
     rejection: Rejection | None = None
     evidence = figure.ambiguous
@@ -136,6 +143,9 @@ def paper_row(
     evidence: str | None,
 ) -> Paper:
     """Return the row of a paper that was read; what the source's metadata says of it counts first."""
+    from s1mm_assets.extraction.jats import JatsPaper
+    from s1mm_assets.extraction.pdf import PdfPaper
+
     source = None if isinstance(read, PdfPaper) else read
     return Paper(
         paper_id=job.paper_id,

@@ -1,15 +1,19 @@
 """The stage figure_candidates: archives of a shard → papers and figures."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from s1mm_assets.extraction.papers import PaperRead, PaperReader, rejected
 from s1mm_assets.extraction.rows import PaperJob
 from s1mm_assets.stages import Failed, MapItems, ShardReader, ShardWriter, SourceUnavailable, Stage, Unread
 from s1mm_assets.tables import FigureCandidate, Paper, Rejection, frame_of
+
+if TYPE_CHECKING:
+    from s1mm_assets.extraction.papers import PaperRead, PaperReader
 
 VERSION = "3"
 READS = {
@@ -36,6 +40,8 @@ def stage(
     """
 
     def make(shard: ShardReader, writer: ShardWriter) -> None:
+        from s1mm_assets.extraction.papers import PaperRead
+
         jobs = list(papers_of(shard))
         to_read = [job for job in jobs if isinstance(job, PaperJob)]
         outcomes = iter(map_papers(reader, to_read, what="papers", total=len(to_read)))
@@ -63,6 +69,8 @@ def stage(
 
 def papers_of(shard: ShardReader) -> Iterator[PaperJob | PaperRead]:
     """Yield a job per archive, or at once the row of one that raw_archives rejected."""
+    from s1mm_assets.extraction.papers import rejected
+
     metadata = {row["paper_id"]: row for row in shard.read("raw_archives", "metadata").iter_rows(named=True)}
     for archives in shard.scan("raw_archives", "archives"):
         for archive in archives.iter_rows(named=True):
@@ -88,6 +96,8 @@ def settled(job: PaperJob, outcome: PaperRead | Unread | Failed) -> PaperRead:
     Raises:
         SourceUnavailable: The source did not give its bytes.
     """
+    from s1mm_assets.extraction.papers import rejected
+
     if isinstance(outcome, Unread):
         raise SourceUnavailable(
             f"{job.paper_id} at {job.uri}: {outcome.evidence}. Nothing of this shard was committed; "

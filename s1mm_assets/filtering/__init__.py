@@ -1,8 +1,7 @@
 """Which figures are kept: rules on one figure at a time, then duplicates among those that pass."""
 
-from s1mm_assets.filtering.across import ACROSS_VERSION, DecidedPartition, duplicates_stage, find_across
-from s1mm_assets.filtering.duplicates import DUPLICATES, find_duplicates
-from s1mm_assets.filtering.measures import MeasureJob, measure
+from typing import TYPE_CHECKING
+
 from s1mm_assets.filtering.rules import (
     DECIDED_COLUMNS,
     MEASURE_COLUMNS,
@@ -11,9 +10,25 @@ from s1mm_assets.filtering.rules import (
     decide,
     survivors,
 )
-from s1mm_assets.filtering.settings import FilterSettings
-from s1mm_assets.filtering.stage import VERSION, decide_stage, measure_stage, summary
-from s1mm_assets.filtering.texts import TextSettings, texts_stage
+from s1mm_assets.filtering.settings import FilterSettings, TextSettings
+from s1mm_assets.filtering.stage import ACROSS_VERSION, VERSION, decide_stage, measure_stage, summary
+from s1mm_assets.on_demand import on_demand
+
+if TYPE_CHECKING:
+    from s1mm_assets.filtering.across import DecidedPartition, duplicates_stage, find_across
+    from s1mm_assets.filtering.duplicates import DUPLICATES, find_duplicates
+    from s1mm_assets.filtering.measures import MeasureJob, measure
+    from s1mm_assets.filtering.texts import texts_stage
+else:
+    __getattr__ = on_demand(
+        __name__,
+        {
+            "across": ["DecidedPartition", "duplicates_stage", "find_across"],
+            "duplicates": ["DUPLICATES", "find_duplicates"],
+            "measures": ["MeasureJob", "measure"],
+            "texts": ["texts_stage"],
+        },
+    )
 
 __all__ = [
     "ACROSS_VERSION",

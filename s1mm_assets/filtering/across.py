@@ -25,10 +25,10 @@ from s1mm_assets.filtering.duplicates import (
     in_natural_order,
 )
 from s1mm_assets.filtering.near_hashes import Indices, Words
+from s1mm_assets.filtering.stage import ACROSS_VERSION
 from s1mm_assets.stages import ShardReader, ShardWriter, Stage
 from s1mm_assets.tables import Duplicate, columns_of
 
-ACROSS_VERSION = "2"
 DECISIONS = "filtered_figures"
 COMPARED_COLUMNS = ("figure_id", "rejection", "sha256", "detail_hash", "caption_hash")
 DAY_BITS, TIE_BITS = np.uint64(27), np.uint64(31)  # a day is written 20190131

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from s1mm_assets.filtering.duplicates import caption_hashes
 from s1mm_assets.filtering.paper_words import (
     caption_says_nothing,
     caption_tells_a_life,
@@ -17,7 +16,6 @@ from s1mm_assets.filtering.paper_words import (
     folder_says_logo,
 )
 from s1mm_assets.filtering.settings import FilterSettings
-from s1mm_assets.filtering.text_look import licence_words, publisher_words, table_score_of_text
 from s1mm_assets.tables import Decision, Rejection, schema_of
 
 RULE_COLUMNS = (
@@ -139,6 +137,8 @@ def survivors(
         settings: The thresholds.
         texts: `TEXT_COLUMNS` of figures whose text was read, none or some of them; one group in memory at a time.
     """
+    from s1mm_assets.filtering.duplicates import caption_hashes
+
     judged = _judge(figures, measures, texts, rules(settings))
     kept = judged.filter(pl.col("rejection").is_null())
     return kept.with_columns(caption_hashes(kept)).select(SURVIVOR_COLUMNS)
@@ -165,6 +165,8 @@ def decide(
         polars.exceptions.ComputeError: A figure is there twice.
         ValueError: A figure was not measured.
     """
+    from s1mm_assets.filtering.duplicates import caption_hashes
+
     judged = _judge(figures, measures, texts, rules(settings))
     found = duplicates.select(
         "figure_id",
@@ -226,6 +228,8 @@ def _judge(
 
 def _with_words(rows: pl.DataFrame, texts: Iterable[pl.DataFrame]) -> pl.DataFrame:
     """Add what shape, caption, file name and the text in the image say."""
+    from s1mm_assets.filtering.text_look import licence_words, publisher_words, table_score_of_text
+
     longer, shorter = pl.max_horizontal("width_px", "height_px"), pl.min_horizontal("width_px", "height_px")
     sizes = rows.select("figure_id", "width_px", "height_px").drop_nulls()
     said = [

@@ -3,21 +3,26 @@
 They are apart because measuring decodes images and deciding does not: a changed threshold decodes nothing.
 """
 
+from __future__ import annotations
+
 import hashlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from s1mm_assets.filtering.measures import MeasureJob, measure, measure_batch, unmeasured
 from s1mm_assets.filtering.rules import DECIDED_COLUMNS, MEASURE_COLUMNS, decide
 from s1mm_assets.filtering.settings import FilterSettings
 from s1mm_assets.stages import Failed, MapItems, ShardReader, ShardWriter, Stage
 from s1mm_assets.tables import Decision, FigureText, Measure, columns_of, frame_of
 
+if TYPE_CHECKING:
+    from s1mm_assets.filtering.measures import MeasureJob
+
 VERSION = "3"
+ACROSS_VERSION = "2"  # of across.py
 BATCH_FIGURES = 16  # a task of one small image would cost more to send than to do
 BATCH_BYTES = 8 * 2**20
 
@@ -35,6 +40,8 @@ def measure_stage(*, map_items: MapItems, environment: Mapping[str, str]) -> Sta
     """
 
     def make(reader: ShardReader, writer: ShardWriter) -> None:
+        from s1mm_assets.filtering.measures import unmeasured
+
         seen: list[tuple[str, str | None]] = []
         measured = _in_batches(_jobs(reader, seen), map_items)
         left = {figure_id for figure_id, rejection in seen if not rejection} - measured.keys()
@@ -60,6 +67,8 @@ def measure_stage(*, map_items: MapItems, environment: Mapping[str, str]) -> Sta
 
 def _jobs(reader: ShardReader, seen: list[tuple[str, str | None]]) -> Iterator[MeasureJob]:
     """Yield a job per figure that extraction did not reject; note every figure in `seen`, with its rejection."""
+    from s1mm_assets.filtering.measures import MeasureJob
+
     for figures in reader.scan(FIGURES, "figures"):
         for figure_id, image, rejection in figures.select("figure_id", "image", "rejection").iter_rows():
             seen.append((figure_id, rejection))
@@ -84,12 +93,16 @@ def batches(jobs: Iterable[MeasureJob]) -> Iterator[list[MeasureJob]]:
 
 def _in_batches(jobs: Iterable[MeasureJob], map_items: MapItems) -> dict[str, Measure]:
     """Measure images in batches; the figures of a batch that failed are missing from the answer."""
+    from s1mm_assets.filtering.measures import measure_batch
+
     results = map_items(measure_batch, batches(jobs), what="batches of images")
     return {each.figure_id: each for batch in results if not isinstance(batch, Failed) for each in batch}
 
 
 def _one_by_one(jobs: Iterable[MeasureJob], map_items: MapItems) -> dict[str, Measure]:
     """Measure images singly, so that the one that fails costs no other."""
+    from s1mm_assets.filtering.measures import measure, unmeasured
+
     names: deque[str] = deque()
 
     def named() -> Iterator[MeasureJob]:

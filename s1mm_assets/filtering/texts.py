@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from s1mm_assets.decoding import ImageTooLargeError, open_rgb
-from s1mm_assets.sampling import END, is_sampled, sample
+from s1mm_assets.filtering.settings import TextSettings
+from s1mm_assets.sampling import is_sampled, sample
 from s1mm_assets.stages import Failed, MapItems, ShardReader, ShardWriter, Stage
 from s1mm_assets.tables import FigureText, Rejection, frame_of
 
@@ -23,28 +24,6 @@ VERSION = "1"
 MAX_LINES = 1_000
 MAX_CHARS = 20_000  # of one image; a page of small print has 10,000
 FIGURES = "figure_candidates"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TextSettings:
-    """Of which images the text is read, and how closely."""
-
-    sample_share: float = 0.0
-    """Share of the figures, drawn by their ids: 0 reads none, 1 all. It costs seconds of a core per image."""
-    seed: int = 0
-    max_side_px: int = 1600
-    """A larger image is read reduced to it."""
-    min_confidence: float = 0.5
-    """From 0 to 1: lines of which the reader is less sure are left out."""
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
-        if not 0 <= self.sample_share <= 1 or not 0 <= self.min_confidence <= 1:
-            raise ValueError("sample_share and min_confidence lie in 0 to 1")
-        if not 0 <= self.seed < END:
-            raise ValueError("seed must be a whole number from 0, below 2^64")
-        if self.max_side_px < 32:
-            raise ValueError("max_side_px must be at least 32")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ Belongs here: which figures are shown, and the page. The page is one file that a
 Images and texts come from anywhere: an image is decoded and drawn anew, and a text is never read as markup.
 """
 
+from __future__ import annotations
+
 import base64
 import hashlib
 import json
@@ -15,11 +17,8 @@ from importlib.resources import files
 from io import BytesIO
 from typing import Any
 
-import jinja2
 import polars as pl
-from PIL import Image
 
-from s1mm_assets.decoding import open_rgb
 from s1mm_assets.metrics.verdicts import COLUMNS, DANGEROUS, KEPT, digest
 from s1mm_assets.sampling import draws
 
@@ -101,6 +100,8 @@ def gallery_page(figures: Iterable[GalleryFigure], *, partition: str, n_kept: in
     data |= {"n_kept": n_kept, "n_rejected": n_rejected, "figures": cards}
     folder = files("s1mm_assets.metrics")
     style, script = ((folder / name).read_text(encoding="utf-8") for name in ("gallery.css", "gallery.js"))
+    import jinja2
+
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string((folder / "gallery.html.jinja").read_text(encoding="utf-8"))
     page = template.render(
@@ -187,6 +188,10 @@ def number(value: float | None) -> float | None:
 
 def thumbnail(image: bytes) -> str | None:
     """Return a smaller image as the base64 of a WebP; None where the bytes are no image that can be shown."""
+    from PIL import Image
+
+    from s1mm_assets.decoding import open_rgb
+
     try:
         shown = open_rgb(image, shown_px=2 * SIDE_PX)
         shown.thumbnail((SIDE_PX, SIDE_PX), Image.Resampling.LANCZOS, reducing_gap=2)

@@ -1,21 +1,17 @@
 """One partition's measurements in numbers: for the Dagster UI, for the checks, and beside the paper's."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import polars as pl
 
-from s1mm_assets.metrics.statistics import (
-    Estimate,
-    Spread,
-    Uplift,
-    auc,
-    shift,
-    spread,
-    uplift,
-)
+if TYPE_CHECKING:
+    from s1mm_assets.metrics.statistics import Estimate, Spread, Uplift
 
 READ = (
     *("figure_id", "paper_id", "caption_length_chars", "recaption_length_chars"),
@@ -74,6 +70,8 @@ def quality(metrics: pl.DataFrame) -> Quality:
     Args:
         metrics: `READ` of quality_metrics/metrics.
     """
+    from s1mm_assets.metrics.statistics import auc, shift, spread, uplift
+
     lengths = {text: spread(metrics[f"{text}_length_chars"]) for text in ("caption", "recaption")}
     read = metrics.filter(pl.col("n_claims_in_image").is_not_null())
     tokens = metrics["recaption_clip_tokens"].drop_nulls()

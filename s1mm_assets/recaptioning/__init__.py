@@ -1,6 +1,8 @@
 """Recaptions: what is known of a figure (window), who writes (the engines), and the stage that asks them."""
 
-from s1mm_assets.recaptioning.context import ContextCaptioner
+from typing import TYPE_CHECKING
+
+from s1mm_assets.on_demand import on_demand
 from s1mm_assets.recaptioning.settings import RecaptionSettings
 from s1mm_assets.recaptioning.stage import SUMMARISED, VERSION, stage, summary
 from s1mm_assets.recaptioning.window import (
@@ -11,6 +13,11 @@ from s1mm_assets.recaptioning.window import (
     Mention,
     SemanticWindow,
 )
+
+if TYPE_CHECKING:
+    from s1mm_assets.recaptioning.context import ContextCaptioner
+else:
+    __getattr__ = on_demand(__name__, {"context": ["ContextCaptioner"]})
 
 __all__ = [
     "SUMMARISED",

@@ -4,18 +4,21 @@ Paper-level text comes first, then the image, then what is particular to the fig
 serves all figures of a paper. A changed template is a new file with a new version.
 """
 
+from __future__ import annotations
+
 import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
-
-from jinja2 import Environment, StrictUndefined, Template, meta
+from typing import TYPE_CHECKING, Any
 
 from s1mm_assets.recaptioning.mending import INVISIBLE
 from s1mm_assets.recaptioning.window import Mention, SemanticWindow
+
+if TYPE_CHECKING:
+    from jinja2 import Environment, Template
 
 FOLDER = Path(__file__).parent / "prompts"
 BUILT_IN = tuple(sorted(path.stem for path in FOLDER.glob("*.jinja")))
@@ -70,7 +73,7 @@ class Prompt:
     source: str
 
     @classmethod
-    def load(cls, name: str) -> "Prompt":
+    def load(cls, name: str) -> Prompt:
         """Return a built-in template by its version, or one's own by its path.
 
         Raises:
@@ -100,6 +103,8 @@ class Prompt:
 
     def _require_fillable(self, name: str) -> None:
         """Raise PromptError where a window could not be filled in: at once, not at the first figure of its kind."""
+        from jinja2 import meta
+
         environment = _environment()
         named = meta.find_undeclared_variables(environment.parse(self.source))
         unknown = sorted(named - set(dict(fields_of(_BARE))) - set(environment.globals))
@@ -147,6 +152,8 @@ def one_line(text: str | None) -> str:
 
 
 def _environment() -> Environment:
+    from jinja2 import Environment, StrictUndefined
+
     # Not HTML: nothing is escaped. What gives another text each time is not there: the same window, the same prompt.
     environment = Environment(undefined=StrictUndefined, autoescape=False, trim_blocks=False)  # noqa: S701
     environment.globals.clear()

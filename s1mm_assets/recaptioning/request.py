@@ -3,6 +3,8 @@
 Nothing here knows where a server is; the key of a request does not depend on it either.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import re
@@ -11,12 +13,12 @@ from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from PIL import Image
+if TYPE_CHECKING:
+    from PIL import Image
 
-from s1mm_assets.recaptioning.prompt import PromptText
+    from s1mm_assets.recaptioning.prompt import PromptText
 
 PIXELS_PER_TOKEN = 32 * 32  # of Qwen3-VL: patches of 16 pixels, merged two by two
 PATCH_PX = 32
@@ -49,7 +51,7 @@ class Sampling:
         """All but the seed, which has a column of its own."""
         return json.dumps({name: value for name, value in asdict(self).items() if name != "seed"})
 
-    def at_attempt(self, attempt: int) -> "Sampling":
+    def at_attempt(self, attempt: int) -> Sampling:
         """What is asked with after an answer that cannot be used: another seed, a little warmer each time."""
         if attempt == 0:
             return self
@@ -142,6 +144,8 @@ def model_image_url(image: bytes, window: ModelImage) -> bytes:
 
 def _at_model_size(image: bytes, window: ModelImage) -> tuple[str, bytes]:
     """Return an image's media type, and its bytes within the window."""
+    from PIL import Image
+
     with Image.open(BytesIO(image), formats=tuple(_MIME)) as opened:
         kind = str(opened.format)
         if kind not in _MIME or getattr(opened, "is_animated", False):
@@ -175,6 +179,8 @@ def model_size(size_px: tuple[int, int], window: ModelImage) -> tuple[int, int]:
 
 def _resized(opened: Image.Image, target: tuple[int, int]) -> bytes:
     """Return the image at another size, in its own format."""
+    from PIL import Image
+
     is_jpeg = opened.format == "JPEG"
     if is_jpeg:
         opened.draft(None, target)  # decodes at a half or a quarter where that is still larger
@@ -189,7 +195,11 @@ def _resized(opened: Image.Image, target: tuple[int, int]) -> bytes:
 
 def _on_white(image: Image.Image) -> Image.Image:
     """Return an image in grey or RGB; what shines through it is white, as on paper."""
+    from PIL import Image
+
     if image.mode == "I;16":
+        import numpy as np
+
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))  # convert() would clip
     if image.has_transparency_data:
         page = Image.new("RGBA", image.size, "white")

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from s1mm_assets.recaptioning.prompt import Prompt
 from s1mm_assets.recaptioning.request import MAX_ASPECT, ModelImage, Sampling
 
 ENGINES = ("context", "vllm")
@@ -41,6 +40,8 @@ class RecaptionSettings:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be asked."""
+        from s1mm_assets.recaptioning.prompt import BUILT_IN, Prompt
+
         if self.engine not in ENGINES:
             raise ValueError(f"engine is {self.engine!r}; there are: {', '.join(ENGINES)}")
         if self.engine == "vllm" and not self.model_revision:
@@ -56,7 +57,8 @@ class RecaptionSettings:
         if not 0 <= self.seed < 2**31:
             raise ValueError("seed must be at least 0 and below 2**31")
         self._require_arguments()
-        Prompt.load(self.prompt)
+        if self.prompt not in BUILT_IN:  # tests load those; the templates' library is not read for nothing
+            Prompt.load(self.prompt)
 
     def _require_arguments(self) -> None:
         """Refuse arguments that say what another setting says; make them a tuple, as TOML has but lists."""

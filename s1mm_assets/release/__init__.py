@@ -1,13 +1,34 @@
 """The release: records, images, streamable Parquet; manifest, dataset card, publication, verification."""
 
-from s1mm_assets.release.card import attribution, dataset_card, not_evaluated_scores
-from s1mm_assets.release.croissant import croissant
-from s1mm_assets.release.facts import FACTS_READ, NOT_KNOWN, PartitionFacts, count_rejections, partition_facts
-from s1mm_assets.release.layout import Piece, pieces_of
-from s1mm_assets.release.publication import Publication, PublicationError, manifest_in, publish
+from typing import TYPE_CHECKING
+
+from s1mm_assets.on_demand import on_demand
 from s1mm_assets.release.settings import ReleaseSettings
 from s1mm_assets.release.stage import SUMMARISED, VERSION, stage, summary
-from s1mm_assets.release.verify import Problem, verify
+
+if TYPE_CHECKING:
+    from s1mm_assets.release.card import attribution, dataset_card, not_evaluated_scores
+    from s1mm_assets.release.facts import (
+        FACTS_READ,
+        NOT_KNOWN,
+        PartitionFacts,
+        count_rejections,
+        partition_facts,
+    )
+    from s1mm_assets.release.layout import Piece, pieces_of
+    from s1mm_assets.release.publication import Publication, PublicationError, manifest_in, publish
+    from s1mm_assets.release.verify import Problem
+else:
+    __getattr__ = on_demand(
+        __name__,
+        {
+            "card": ["attribution", "dataset_card", "not_evaluated_scores"],
+            "facts": ["FACTS_READ", "NOT_KNOWN", "PartitionFacts", "count_rejections", "partition_facts"],
+            "layout": ["Piece", "pieces_of"],
+            "publication": ["Publication", "PublicationError", "manifest_in", "publish"],
+            "verify": ["Problem"],
+        },
+    )
 
 __all__ = [
     "FACTS_READ",
@@ -22,7 +43,6 @@ __all__ = [
     "ReleaseSettings",
     "attribution",
     "count_rejections",
-    "croissant",
     "dataset_card",
     "manifest_in",
     "not_evaluated_scores",
@@ -31,5 +51,4 @@ __all__ = [
     "publish",
     "stage",
     "summary",
-    "verify",
 ]

@@ -35,6 +35,16 @@ RECIPES = re.compile(r"(?P<source>[^/]+)/recipes/(?P<year>\d{4})\.jsonl")
 TOMBSTONES = re.compile(r"(?P<source>[^/]+)/tombstones/(?P<year>\d{4})\.jsonl")
 ATTRIBUTION = re.compile(r"(?P<source>[^/]+)/attribution/(?P<year>\d{4})\.jsonl")
 CHANGES = re.compile(r"changes/(?P<version>[1-9]\d*)\.jsonl")
+MEDIA = {
+    "records": ("records.jsonl", "{source}/jsonl/{year}.jsonl"),
+    "images": ("images.tar.gz", "{source}/images_{year}.tar.gz"),
+    "data": ("data.parquet", "{source}/data/{year}/*.parquet"),
+    "webdataset": ("webdataset.tar", "{source}/webdataset/{year}/*.tar"),
+    "recipes": ("recipes.jsonl", "{source}/recipes/{year}.jsonl"),
+    "attribution": ("attribution.jsonl", "{source}/attribution/{year}.jsonl"),
+    "tombstones": ("tombstones.jsonl", "{source}/tombstones/{year}.jsonl"),
+}
+"""Medium → the piece's name in its shard, and its path in the release, where `*` stands for a number."""
 JOINED = {"records": "jsonl", "recipes": "recipes", "tombstones": "tombstones", "attribution": "attribution"}
 """Medium → its folder, of those whose pieces are joined to one file a year."""
 NUMBERED = {"data": "parquet", "webdataset": "tar"}

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 from s1mm_assets.release.image_archives import ImagePiece, Unpacked
+from s1mm_assets.release.layout import MEDIA
 from s1mm_assets.release.records import json_line, line_of, recipe_line_of
 from s1mm_assets.release.settings import ReleaseSettings
 from s1mm_assets.release.streamable import DataFile
@@ -15,17 +16,6 @@ from s1mm_assets.tables import ReleaseFile
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
-
-MEDIA = {
-    "records": ("records.jsonl", "{source}/jsonl/{year}.jsonl"),
-    "images": ("images.tar.gz", "{source}/images_{year}.tar.gz"),
-    "data": ("data.parquet", "{source}/data/{year}/*.parquet"),
-    "webdataset": ("webdataset.tar", "{source}/webdataset/{year}/*.tar"),
-    "recipes": ("recipes.jsonl", "{source}/recipes/{year}.jsonl"),
-    "attribution": ("attribution.jsonl", "{source}/attribution/{year}.jsonl"),
-    "tombstones": ("tombstones.jsonl", "{source}/tombstones/{year}.jsonl"),
-}
-"""Medium → the piece's name in its shard, and its path in the release, where `*` stands for a number."""
 
 
 class FileWriter(Protocol):

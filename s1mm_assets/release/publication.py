@@ -24,7 +24,6 @@ from s1mm_assets.release.manifest import (
     load_manifest,
 )
 from s1mm_assets.release.settings import ReleaseSettings
-from s1mm_assets.release.verify import verify
 
 RELEASE = "release/"  # in the folder under construction: what will be the release
 NOTES = "notes/"  # and of each of its finished files, what it was made from
@@ -130,6 +129,8 @@ def require_sound(folder: Folder) -> None:
     Raises:
         PublicationError: It does not.
     """
+    from s1mm_assets.release.verify import verify
+
     problems = verify(Subfolder(folder, RELEASE))
     if problems:
         first = problems[0]

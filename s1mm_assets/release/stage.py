@@ -1,13 +1,16 @@
 """The stage hf_release: what one shard gives to the release, in pieces that need only be joined (pieces.MEDIA)."""
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from s1mm_assets.release.layout import MEDIA
 from s1mm_assets.release.licences import Licence
 from s1mm_assets.release.papers import (
     ARCHIVE_COLUMNS,
@@ -19,11 +22,12 @@ from s1mm_assets.release.papers import (
     by_key,
     figure_licence,
 )
-from s1mm_assets.release.pieces import MEDIA, Pieces
-from s1mm_assets.release.records import caption_sha256, image_path
 from s1mm_assets.release.settings import ReleaseSettings
 from s1mm_assets.stages import ShardReader, ShardWriter, Stage
 from s1mm_assets.tables import Rejection, ReleaseFile, ReleaseRecord, frame_of
+
+if TYPE_CHECKING:
+    from s1mm_assets.release.pieces import Pieces
 
 VERSION = "4"
 METRIC_COLUMNS = (
@@ -64,6 +68,8 @@ def stage(settings: ReleaseSettings, takedowns: Mapping[str, Mapping[str, str]] 
     left_out = takedowns or {}
 
     def make(shard: ShardReader, writer: ShardWriter) -> None:
+        from s1mm_assets.release.pieces import Pieces
+
         papers = Papers(shard, left_out.get(shard.shard, {}))
         wanted = Wanted(shard, papers, settings)
         records: list[ReleaseRecord] = []
@@ -189,6 +195,8 @@ class Wanted:
         licence: Licence,
     ) -> dict[str, Any]:
         """Return the columns of `records.RECORD`."""
+        from s1mm_assets.release.records import image_path
+
         paper_id = figure["paper_id"]
         metadata = self._papers.metadata(paper_id)
         return {
@@ -215,6 +223,8 @@ class Wanted:
 
 def recipe_of(figure: Mapping[str, Any], archive: Mapping[str, Any]) -> dict[str, Any]:
     """Return how a figure's image is made from the paper: which bytes, which member or page and box, by what."""
+    from s1mm_assets.release.records import caption_sha256
+
     return {
         **{name: archive.get(name) for name in ("kind", "uri", "offset", "length")},
         "archive_sha256": archive.get("sha256"),

@@ -4,6 +4,8 @@ What the numbers mean is in `metrics.clip_score`. torch and open_clip come with 
 imported where they are used, since that takes seconds.
 """
 
+from __future__ import annotations
+
 import hashlib
 import importlib
 import re
@@ -16,17 +18,18 @@ from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-import numpy as np
-import PIL
-from numpy.typing import NDArray
-from PIL import Image
 
-from s1mm_assets.decoding import MAX_PIXELS, ImageTooLargeError, open_rgb
-from s1mm_assets.metrics.clip_score import Embeddings, Missing
 from s1mm_assets.resources.machine import usable_cores
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from s1mm_assets.metrics.clip_score import Embeddings, Missing
 
 INSTALL = "install the extra: pip install 's1mm-assets[models]'"
 
@@ -63,7 +66,7 @@ class ClipEncoders(dg.ConfigurableResource[Any]):
     decode_threads: int = 0  # 0: as many as cores may be used
     batch_rows: int = 64  # images, or windows of text, that the model takes at once
 
-    def encoder(self, model: str, pretrained: str = "", revision: str = "") -> "ClipEncoder":
+    def encoder(self, model: str, pretrained: str = "", revision: str = "") -> ClipEncoder:
         """Return a model, loaded at the first call of this process.
 
         Args:
@@ -90,7 +93,7 @@ class ClipEncoders(dg.ConfigurableResource[Any]):
 
 
 _LOADING = threading.Lock()
-_LOADED: "dict[tuple[str, str, str, str, int, int], ClipEncoder]" = {}
+_LOADED: dict[tuple[str, str, str, str, int, int], ClipEncoder] = {}
 
 
 # Finding a model ----------------------------------------------------------------------------------------------
@@ -107,6 +110,8 @@ class Checkpoint:
 
     def component(self, device: str, batch_rows: int) -> str:
         """Return what gives the numbers their values: libraries, weights, precision, and what is summed at once."""
+        import PIL
+
         version = _library("open_clip").__version__
         return (
             f"open_clip {version}, Pillow {PIL.__version__}: {self.title} "
@@ -294,6 +299,8 @@ class ClipEncoder:
 
     def texts(self, windows: Sequence[Sequence[int]]) -> Embeddings:
         """Return shape (n_windows, dim), of unit length; each window has 1 to `window_tokens` tokens."""
+        import numpy as np
+
         order = sorted(range(len(windows)), key=lambda i: len(windows[i]))
         embeddings: list[Embeddings] = []
         for chunk in self._chunks(order):
@@ -310,6 +317,8 @@ class ClipEncoder:
         return partial(self._encoded, [self._pool.submit(decode, image) for image in images])
 
     def _encoded(self, decoding: Sequence[Any]) -> list[Embeddings | Missing]:
+        from s1mm_assets.metrics.clip_score import Missing
+
         answers: list[Any] = []
         for chunk in self._chunks(decoding):
             pixels = [future.result() for future in chunk]
@@ -320,6 +329,8 @@ class ClipEncoder:
 
     def batch(self, pixels: Sequence[NDArray[np.uint8]]) -> Any:
         """Return the model's input for images of its size: as the rest of its own transform makes it."""
+        import numpy as np
+
         images = self._torch.from_numpy(np.stack(pixels)).to(self._device).permute(0, 3, 1, 2).contiguous()
         return self._normalize(images.float().div(255)).to(self.input_dtype)
 
@@ -369,7 +380,7 @@ class TokenTemplate:
     context: int  # tokens that the model sees at once, these included
 
     @classmethod
-    def of(cls, tokenizer: Any) -> "TokenTemplate":
+    def of(cls, tokenizer: Any) -> TokenTemplate:
         """Read the frame off what the tokenizer makes of a short and of a long text.
 
         Raises:
@@ -451,6 +462,11 @@ def model_pixels(
     Returns:
         Shape (height, width, 3).
     """
+    from PIL import Image
+
+    from s1mm_assets.decoding import MAX_PIXELS, ImageTooLargeError
+    from s1mm_assets.metrics.clip_score import Missing
+
     if image is None:
         return Missing.IMAGE_UNREADABLE
     with _QUIET:
@@ -474,6 +490,10 @@ def model_pixels(
 
 
 def _scaled(image: bytes, steps: Sequence[Callable[[Image.Image], Image.Image]]) -> NDArray[np.uint8]:
+    import numpy as np
+
+    from s1mm_assets.decoding import open_rgb
+
     picture = open_rgb(image)
     for step in steps:
         picture = step(picture)

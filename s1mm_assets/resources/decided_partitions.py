@@ -4,16 +4,21 @@ A search covers all partitions at once, and its view says which decisions it saw
 other slice is still of its own partition's decisions, and yet together they may leave an image twice, or not once.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import polars as pl
 
-from s1mm_assets.filtering import DecidedPartition
 from s1mm_assets.partitions import SOURCES, source_and_year
 from s1mm_assets.release import ReleaseSettings
 from s1mm_assets.release.licences import read_licence
 from s1mm_assets.resources.shard_store import ShardStore, StoreError, check_inputs
 from s1mm_assets.resources.shards import ShardSet, dump
+
+if TYPE_CHECKING:
+    from s1mm_assets.filtering import DecidedPartition
 
 DECISIONS = "filtered_figures"
 DUPLICATES = "duplicates"
@@ -61,6 +66,8 @@ def decided_partition(store: ShardStore, decisions: ShardSet, release: ReleaseSe
             pl.Series(allowed, dtype=pl.String).implode(), nulls_equal=True
         )
         return said.select("paper_id", "first_posted", is_withheld=is_withheld)
+
+    from s1mm_assets.filtering import DecidedPartition
 
     return DecidedPartition(
         key=key, source_rank=SOURCES.index(source), year=year, kept=kept, metadata=metadata

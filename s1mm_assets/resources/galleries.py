@@ -4,19 +4,22 @@
 <store>/galleries/<source>/<year>/<anything>.csv      verdicts, as the page saves them
 """
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
-from pyarrow import fs as pafs
 
-from s1mm_assets.metrics.gallery import GalleryFigure, choose, gallery_page
 from s1mm_assets.metrics.verdicts import MAX_BYTES, Precision, VerdictError, precision, read_verdicts
 from s1mm_assets.resources.shard_store import GALLERIES, ShardStore
 from s1mm_assets.resources.shards import ShardSet
 from s1mm_assets.tables import TABLES, Metric, columns_of, schema_of
+
+if TYPE_CHECKING:
+    from s1mm_assets.metrics.gallery import GalleryFigure
 
 PAGE = "gallery.html"
 MAX_FILES = 1_000
@@ -39,6 +42,8 @@ def write_gallery(store: ShardStore, handles: Mapping[str, ShardSet], *, seed: i
         handles: Of `ASSETS`, by name; of one partition.
         seed: Of the sample that is shown.
     """
+    from s1mm_assets.metrics.gallery import choose, gallery_page
+
     decisions = _decided(store, handles)
     ids = choose(decisions, n_kept=N_KEPT, n_rejected=N_REJECTED, seed=seed)
     n_kept = decisions["rejection"].null_count()
@@ -98,6 +103,8 @@ def _figures(store: ShardStore, handles: Mapping[str, ShardSet], ids: pl.Series)
 def _figure(
     row: Mapping[str, Any], title: str | None, decided: Mapping[str, Any], metric: Mapping[str, Any]
 ) -> GalleryFigure:
+    from s1mm_assets.metrics.gallery import GalleryFigure
+
     return GalleryFigure(
         figure_id=row["figure_id"],
         figure_number=row["figure_number"],
@@ -159,6 +166,8 @@ def put_verdicts(store: ShardStore, name: str, content: bytes) -> list[str]:
 
 def _verdict_files(store: ShardStore, partition: str) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of every file of verdicts beside a gallery."""
+    from pyarrow import fs as pafs
+
     folder = pafs.FileSelector(folder_of(store, partition), allow_not_found=True)
     infos = [info for info in store.fs.get_file_info(folder) if info.path.endswith(".csv")]
     for info in sorted(infos, key=lambda each: each.path)[:MAX_FILES]:

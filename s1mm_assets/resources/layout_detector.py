@@ -9,12 +9,9 @@ from typing import Any, ClassVar
 import dagster as dg
 
 from s1mm_assets.extraction.pdf.layout import LayoutBox, LayoutDetector, PageView
-from s1mm_assets.resources.layout_detectors import engines, mineru_files, rapid_layout
-from s1mm_assets.resources.layout_detectors.engine_process import EngineLimits
-from s1mm_assets.resources.layout_detectors.rapid_layout import RapidLayoutDetector
 from s1mm_assets.resources.program_version import stated_version
 
-__all__ = ["DETECTORS", "MISSING", "LayoutDetectors", "ObjectsOnly", "RapidLayoutDetector"]
+__all__ = ["DETECTORS", "MISSING", "LayoutDetectors", "ObjectsOnly"]
 
 DETECTORS = ("rapid-layout", "objects", "mineru-files", "mineru", "magic-pdf")
 MISSING = "missing"
@@ -51,6 +48,10 @@ class LayoutDetectors(dg.ConfigurableResource[Any]):
         Raises:
             ValueError: There is no detector, or no tier, of that name.
         """
+        from s1mm_assets.resources.layout_detectors import engines, mineru_files
+        from s1mm_assets.resources.layout_detectors.engine_process import EngineLimits
+        from s1mm_assets.resources.layout_detectors.rapid_layout import RapidLayoutDetector
+
         limits = EngineLimits(self.timeout_s, self.memory_mib * 2**20, self.output_mib * 2**20)
         match name:
             case "rapid-layout":
@@ -74,6 +75,8 @@ class LayoutDetectors(dg.ConfigurableResource[Any]):
 
     def missing(self, found: Mapping[str, str]) -> list[str]:
         """Return a line for each detector that is missing: what that costs, and what to do."""
+        from s1mm_assets.resources.layout_detectors import engines, rapid_layout
+
         remedies = {
             "rapid-layout": rapid_layout.INSTALL,
             "mineru-files": f"{self.mineru_folder} is no folder",
@@ -88,6 +91,8 @@ class LayoutDetectors(dg.ConfigurableResource[Any]):
         ]
 
     def _version(self, name: str) -> str:
+        from s1mm_assets.resources.layout_detectors import mineru_files, rapid_layout
+
         match name:
             case "rapid-layout":
                 return rapid_layout.version() or MISSING

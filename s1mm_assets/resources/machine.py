@@ -9,8 +9,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
-
 _ROOT = Path("/")
 
 
@@ -22,6 +20,8 @@ def usable_cores(root: Path = _ROOT) -> int:
 
 def usable_memory_bytes(root: Path = _ROOT) -> int:
     """Return the memory that this process and its children may hold together."""
+    import psutil
+
     return min([psutil.virtual_memory().total, *_memory_limits(root)])
 
 

@@ -4,6 +4,8 @@ Belongs here: which weights, on which device, in which precision, and how to com
 masked positions need. Does not: what is made of its log probabilities (`metrics.pseudo_perplexity`).
 """
 
+from __future__ import annotations
+
 import hashlib
 import importlib
 import importlib.metadata
@@ -15,13 +17,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-import numpy as np
-from numpy.typing import NDArray
 
-from s1mm_assets.metrics.pseudo_perplexity import WINDOW, MaskedBatch
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from s1mm_assets.metrics.pseudo_perplexity import MaskedBatch
 
 DEFAULT_MODEL = "allenai/scibert_scivocab_uncased"
 INSTALL = "`pip install 's1mm-assets[models]'` installs torch and transformers"
@@ -46,7 +50,7 @@ class MaskedLanguageModels(dg.ConfigurableResource[Any]):
     device: str = "auto"  # auto (the first GPU, else the CPU), cpu, cuda, cuda:1 …
     precision: str = "auto"  # auto (half on a GPU, else single), float32, float16, bfloat16
 
-    def model(self, name: str = DEFAULT_MODEL, revision: str | None = None) -> "MaskedLanguageModel":
+    def model(self, name: str = DEFAULT_MODEL, revision: str | None = None) -> MaskedLanguageModel:
         """Return a model that is loaded when it is first used, once per process.
 
         The environment variable HF_HUB_OFFLINE=1 keeps it from asking the Hub: what was fetched before is used.
@@ -154,7 +158,7 @@ class MaskedLanguageModel:
                 torch.set_num_threads(n_threads)  # threads that others start take what was set last
 
     @cached_property
-    def _loaded(self) -> "_Loaded":
+    def _loaded(self) -> _Loaded:
         with _LOADING:
             if self not in _LOADED:
                 _LOADED[self] = _load(self)
@@ -170,7 +174,7 @@ class _Loaded:
     """A tokenizer and a network that belong together."""
 
     tokenizer: Any
-    network: "_Network"
+    network: _Network
     window: int
     prefix: tuple[int, ...]
     suffix: tuple[int, ...]
@@ -249,6 +253,7 @@ class _Network:
         self, ids: NDArray[np.int64], lengths: NDArray[np.int64], positions: NDArray[np.int64]
     ) -> Any:
         """Return logits of shape (n_rows, n_vocabulary): at one position of each row."""
+        import numpy as np
         import torch
 
         device, width = self._model.device, ids.shape[1]
@@ -269,6 +274,7 @@ class _Network:
 
     def _probed(self) -> Any:
         """Return the model's own logits of the probe, from its whole forward pass."""
+        import numpy as np
         import torch
 
         ids, lengths, positions = _probe(self._model.config)
@@ -293,6 +299,8 @@ class _Network:
 
 def _probe(config: Any) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Return rows of arbitrary tokens that differ in two each, how many of each count, and where to look."""
+    import numpy as np
+
     n_rows, width = 3, 24
     some = np.random.default_rng(0).integers(0, config.vocab_size, width + n_rows)
     some[some == config.pad_token_id] = (config.pad_token_id or 0) + 1
@@ -307,6 +315,7 @@ def _repeats(ids: NDArray[np.int64]) -> tuple[Any, Any] | None:
 
     None where that would save less than half of the work.
     """
+    import numpy as np
     import torch
 
     width = ids.shape[1]
@@ -426,6 +435,8 @@ def _special_tokens(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 def _window(model: Any, tokenizer: Any) -> int:
     """Return how many tokens a row may have: as many as there are positions, `WINDOW` at most."""
+    from s1mm_assets.metrics.pseudo_perplexity import WINDOW
+
     table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
     padding = getattr(table, "padding_idx", None)  # RoBERTa counts positions from past the padding token
     n_unused = 0 if padding is None else padding + 1

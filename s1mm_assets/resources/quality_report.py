@@ -27,6 +27,7 @@ DRAWN = (
     *("caption_clip_score", "recaption_clip_score", "recaption_shuffled_clip_score"),
 )
 """The columns of `metrics` that pictures are drawn from."""
+SHOWN_DIGITS = 6  # after the point
 DOORS = {"figures": "extraction", "decisions": "filters", "recaptions": "recaptions", "records": "release"}
 """Table → the door at which its rows were turned away, in the order in which figures pass them."""
 
@@ -45,7 +46,11 @@ def written(
     metrics = store.read(by_asset["quality_metrics"], "metrics", READ)
     gallery = write_gallery(store, by_asset, seed=settings.checks.gallery_seed)
     link = dg.MetadataValue.path(gallery) if store.is_local else dg.MetadataValue.text(gallery)
-    return {**numbers(quality(metrics)), **unevaluated(settings), **pictures(metrics), "gallery": link}
+    shown = {
+        name: round(value, SHOWN_DIGITS) if isinstance(value, float) else value
+        for name, value in numbers(quality(metrics)).items()
+    }
+    return {**shown, **unevaluated(settings), **pictures(metrics), "gallery": link}
 
 
 def unevaluated(settings: Settings) -> dict[str, str]:

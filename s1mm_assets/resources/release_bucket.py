@@ -13,13 +13,14 @@ import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-from pyarrow import fs as pafs
 from pydantic import PrivateAttr
 
-from s1mm_assets.release.publication import NOTES, RELEASE
 from s1mm_assets.resources.release_folder import ReleaseFolder, ReleasePlace
+
+if TYPE_CHECKING:
+    from pyarrow import fs as pafs
 
 CURRENT = "current.json"
 FOLDERS = ("release-a", "release-b")
@@ -29,12 +30,14 @@ BUFFER_BYTES = 8 * 2**20  # an object store is asked once for as much
 class BucketFolder:
     """Files below a prefix, by paths that cannot leave it."""
 
-    def __init__(self, file_system: pafs.FileSystem, root: str) -> None:
+    def __init__(self, file_system: "pafs.FileSystem", root: str) -> None:
         self._fs = file_system
         self._root = root.rstrip("/")
 
     def files(self) -> dict[str, int]:
         """Every file's path and length in bytes, in order; empty where there is none."""
+        from pyarrow import fs as pafs
+
         selector = pafs.FileSelector(self._root, recursive=True, allow_not_found=True)
         found = {
             info.path.removeprefix(self._root).lstrip("/"): info.size
@@ -79,6 +82,8 @@ class BuildingFolder:
     """The folder of the next release, and beside it that of the notes, as one folder under construction."""
 
     def __init__(self, release: BucketFolder, notes: BucketFolder) -> None:
+        from s1mm_assets.release.publication import NOTES, RELEASE
+
         self._folders = {RELEASE: release, NOTES: notes}
 
     def files(self) -> dict[str, int]:
@@ -110,13 +115,15 @@ class BuildingFolder:
 class ReleaseBucket(ReleasePlace):
     """A release below a prefix of an object store; for one writer at a time, which the pool `publication` sees to."""
 
-    _fs: pafs.FileSystem | None = PrivateAttr(default=None)
+    _fs: "pafs.FileSystem | None" = PrivateAttr(default=None)
     _root: str = PrivateAttr(default="")
 
     @property
-    def fs(self) -> pafs.FileSystem:
+    def fs(self) -> "pafs.FileSystem":
         """The file system that holds the release."""
         if self._fs is None:
+            from pyarrow import fs as pafs
+
             self._fs, self._root = pafs.FileSystem.from_uri(self.path)
         return self._fs
 

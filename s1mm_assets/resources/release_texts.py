@@ -45,10 +45,12 @@ class ReleaseTexts:
         Args:
             history: The versions so far, the first one first.
         """
+        from s1mm_assets.release.croissant import croissant
+
         return {
             "README.md": self.card(history).encode(),
             "ATTRIBUTION.md": release.attribution(self._facts).encode(),
-            "croissant.json": release.croissant(
+            "croissant.json": croissant(
                 title=self._settings.title,
                 description=DESCRIPTION,
                 version=history[-1].version if history else 1,

@@ -13,10 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import PIL
-import PIL.features
-import pypdfium2.version
-import resvg_py
 
 from s1mm_assets.extraction.raster import Box, Drawing, Page, Refused
 from s1mm_assets.resources.child_process import Finished, Limits, run
@@ -172,6 +168,8 @@ class Renderers(dg.ConfigurableResource[Any]):
 
     def decoder(self) -> dict[str, str]:
         """Return the version of what decodes the images that were rendered."""
+        import PIL
+
         return {"pillow": f"{PIL.__version__} {_codecs()}"}
 
     def missing(self, found: Mapping[str, str]) -> list[str]:
@@ -188,6 +186,9 @@ class Renderers(dg.ConfigurableResource[Any]):
 
     def versions(self) -> dict[str, str]:
         """Return renderer → version, or "missing"; warn of each that is missing and say how to install it."""
+        import pypdfium2.version
+        import resvg_py
+
         found = {
             **self.decoder(),
             "pdfium": str(pypdfium2.version.PDFIUM_INFO),
@@ -202,6 +203,8 @@ class Renderers(dg.ConfigurableResource[Any]):
 
 def _codecs() -> str:
     """Name the codecs that Pillow was built with: its bytes depend on them."""
+    from PIL import features
+
     names = ("zlib", "zlib_ng", "jpg", "libjpeg_turbo", "libtiff")
-    found = {name: PIL.features.version(name) for name in names}
+    found = {name: features.version(name) for name in names}
     return " ".join(f"{name}={version}" for name, version in found.items() if version)

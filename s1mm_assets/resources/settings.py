@@ -1,8 +1,8 @@
 """The settings that shape the data, read from one TOML file; `s1mm settings` prints it with every default.
 
-Addresses, numbers of workers and batch sizes are fields of the resources that use them, not settings. Three sections
-shape no data: [acquisition], which publishers are asked, [vllm], how servers are run, and [publication], what may go to
-the Hub.
+Addresses, numbers of workers and batch sizes are fields of the resources that use them, not settings. Four sections
+shape no data: [acquisition], which publishers are asked, [vllm], how servers are run, [publication], what may go to
+the Hub, and [steps], what each step asks of a cluster.
 """
 
 import math
@@ -20,8 +20,9 @@ from s1mm_assets.recaptioning import RecaptionSettings
 from s1mm_assets.release import ReleaseSettings
 from s1mm_assets.release.hub import PublicationSettings
 from s1mm_assets.resources.layout_detector import DETECTORS
-from s1mm_assets.resources.layout_detectors.engines import TIERS
+from s1mm_assets.resources.layout_detectors import TIERS
 from s1mm_assets.resources.publishers.terms import AcquisitionSettings
+from s1mm_assets.resources.step_settings import StepSettings, merged
 from s1mm_assets.sampling import END
 
 Section = TypeVar("Section")
@@ -97,6 +98,7 @@ SECTIONS: dict[str, type] = {
     "publication": PublicationSettings,
     "checks": CheckSettings,
 }
+STEPS_SECTION = "steps"  # it has a section for each asset
 
 
 class SettingsError(Exception):
@@ -147,9 +149,10 @@ class Settings(dg.ConfigurableResource[Any]):
             values = tomllib.loads(Path(self.path).read_text())
         except (OSError, tomllib.TOMLDecodeError) as error:
             raise SettingsError(f"{self.path} cannot be read as TOML: {error}") from error
-        unknown = sorted(set(values) - set(SECTIONS))
+        known = [*SECTIONS, STEPS_SECTION]
+        unknown = sorted(set(values) - set(known))
         if unknown:
-            raise SettingsError(f"{self.path} has no section [{unknown[0]}]; it has: {', '.join(SECTIONS)}")
+            raise SettingsError(f"{self.path} has no section [{unknown[0]}]; it has: {', '.join(known)}")
         return values
 
     @property
@@ -214,6 +217,18 @@ class Settings(dg.ConfigurableResource[Any]):
         """Where checks warn."""
         return self._section("checks", CheckSettings)
 
+    @property
+    def steps(self) -> dict[str, StepSettings]:
+        """What each asset's step asks of its machine."""
+        values = self._file().get(STEPS_SECTION, {})
+        if not isinstance(values, dict):
+            raise SettingsError(f"{self.path}: steps must be sections: [steps.recaptions] …")
+        try:
+            return merged(values)
+        except ValueError as error:
+            raise SettingsError(f"{self.path}: {error}") from error
+
     def as_dict(self) -> dict[str, dict[str, Any]]:
         """Every setting with its value, by section."""
-        return {name: asdict(self._section(name, section)) for name, section in SECTIONS.items()}
+        sections = {name: asdict(self._section(name, section)) for name, section in SECTIONS.items()}
+        return {**sections, STEPS_SECTION: {name: step.as_dict() for name, step in self.steps.items()}}

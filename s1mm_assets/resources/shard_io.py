@@ -6,6 +6,7 @@ import dagster as dg
 
 from s1mm_assets.resources.shard_store import ShardStore, StoreError
 from s1mm_assets.resources.shards import ShardSet
+from s1mm_assets.tables import MAIN_TABLES
 
 
 class ShardSetIOManager(dg.ConfigurableIOManager):
@@ -18,11 +19,11 @@ class ShardSetIOManager(dg.ConfigurableIOManager):
         self.store.pin(obj)
         tables = sorted({name for shard in obj.shards for name in shard.tables})
         rows: dict[str, Any] = {f"rows/{name}": obj.n_rows(name) for name in tables}
-        first = next(iter(rows.values()), 0)
+        main = next((name for name in tables if name in MAIN_TABLES), None)
         context.add_output_metadata(
             {
                 **rows,
-                "dagster/row_count": first,
+                "dagster/row_count": rows[f"rows/{main}"] if main else 0,
                 "shards": len(obj.shards),
                 "bytes": obj.n_bytes(),
                 "digest": obj.digest(),

@@ -23,14 +23,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import dagster as dg
 import polars as pl
-import pyarrow as pa
-from pyarrow import fs as pafs
 from pydantic import PrivateAttr
 
+from s1mm_assets.resources.log_lines import shard_in_logs
 from s1mm_assets.resources.shard_tables import TableFile, row_groups, stored
 from s1mm_assets.resources.shards import (
     Commit,
@@ -43,6 +42,9 @@ from s1mm_assets.resources.shards import (
 )
 from s1mm_assets.stages import Stage
 from s1mm_assets.tables import SCHEMA_VERSION, TABLES, schema_of
+
+if TYPE_CHECKING:
+    from pyarrow import fs as pafs
 
 COMMIT = "commit.json"
 PARTITION = "partition.json"
@@ -61,13 +63,15 @@ class ShardStore(dg.ConfigurableResource[Any]):
 
     uri: str
 
-    _fs: pafs.FileSystem | None = PrivateAttr(default=None)
+    _fs: "pafs.FileSystem | None" = PrivateAttr(default=None)
     _root: str = PrivateAttr(default="")
 
     @property
-    def fs(self) -> pafs.FileSystem:
+    def fs(self) -> "pafs.FileSystem":
         """The file system that holds the store."""
         if self._fs is None:
+            from pyarrow import fs as pafs
+
             if "://" in self.uri:
                 self._fs, self._root = pafs.FileSystem.from_uri(self.uri)
             else:
@@ -85,7 +89,7 @@ class ShardStore(dg.ConfigurableResource[Any]):
     @property
     def is_local(self) -> bool:
         """Whether a rename inside the store is atomic."""
-        return isinstance(self.fs, pafs.LocalFileSystem)
+        return str(self.fs.type_name) == "local"
 
     # --- writing -------------------------------------------------------------------------------------------
 
@@ -109,6 +113,8 @@ class ShardStore(dg.ConfigurableResource[Any]):
             self.fs.create_dir(target.rpartition("/")[0])
             self.fs.move(str(local), target)
         else:
+            from pyarrow import fs as pafs
+
             pafs.copy_files(
                 str(local), target, source_filesystem=pafs.LocalFileSystem(), destination_filesystem=self.fs
             )
@@ -164,15 +170,18 @@ class ShardStore(dg.ConfigurableResource[Any]):
             if commit is not None and is_current(commit, fingerprint, stage.environment):
                 report(f"{where}: unchanged")
             else:
-                report(f"{where}: started")
-                start = time.perf_counter()
-                commit = self._make(stage, partition, shard, parents, made_from)
-                report(f"{where}: done in {time.perf_counter() - start:.1f} s")
+                with shard_in_logs(stage.asset, partition, shard):
+                    report(f"{where}: started")
+                    start = time.perf_counter()
+                    commit = self._make(stage, partition, shard, parents, made_from)
+                    report(f"{where}: done in {time.perf_counter() - start:.1f} s")
             commits.append(commit)
         return ShardSet(asset=stage.asset, partition=partition, shards=tuple(commits))
 
     def _commits(self, asset: str, partition: str, shards: Sequence[str]) -> dict[str, Commit]:
         """The commit records that stand, of the shards whose files are all there."""
+        from pyarrow import fs as pafs
+
         folder = pafs.FileSelector(self._folder(asset, partition), recursive=True, allow_not_found=True)
         sizes = {info.path: info.size for info in self.fs.get_file_info(folder)}
         paths = {shard: self._folder(asset, partition, shard, COMMIT) for shard in shards}
@@ -256,9 +265,17 @@ class ShardStore(dg.ConfigurableResource[Any]):
 
     def partitions(self, asset: str) -> list[str]:
         """The partition keys of an asset that have been materialized, in order."""
-        selector = pafs.FileSelector(self.path(asset), recursive=True, allow_not_found=True)
-        paths = [info.path.split("/") for info in self.fs.get_file_info(selector)]
-        return sorted(f"{path[-3]}|{path[-2]}" for path in paths if path[-1] == PARTITION)
+        years = [year for source in self._folders(self.path(asset)) for year in self._folders(source)]
+        records = self.fs.get_file_info([f"{year}/{PARTITION}" for year in years])
+        paths = [info.path.split("/") for info in records if info.is_file]
+        return sorted(f"{path[-3]}|{path[-2]}" for path in paths)
+
+    def _folders(self, path: str) -> list[str]:
+        """The folders in a folder; not what is below them, since a partition may hold many thousand files."""
+        from pyarrow import fs as pafs
+
+        infos = self.fs.get_file_info(pafs.FileSelector(path, allow_not_found=True))
+        return [info.path for info in infos if info.type == pafs.FileType.Directory]
 
     # --- reading -------------------------------------------------------------------------------------------
 
@@ -294,11 +311,13 @@ class ShardStore(dg.ConfigurableResource[Any]):
                 f"{commit.asset} {commit.partition} {commit.shard} was made before it had a table {table}: "
                 f"materialize {commit.asset} for {commit.partition} again"
             )
+        from pyarrow import ArrowException
+
         path = self._folder(commit.asset, commit.partition, commit.shard, entry.file)
         try:
             with self.fs.open_input_file(path) as source:
                 yield from row_groups(source, TABLES[commit.asset][table], columns, among=among)
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, ArrowException) as error:
             raise StoreError(
                 f"{path} is missing or damaged ({error}): delete {COMMIT} beside it "
                 f"and materialize {commit.asset} for {commit.partition} again"

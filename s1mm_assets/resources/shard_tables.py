@@ -1,17 +1,21 @@
 """Parquet as shards hold it: row groups that stream, columns that have digests of their own."""
 
+from __future__ import annotations
+
 import hashlib
 import mmap
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from s1mm_assets.resources.shards import StoredFile
 from s1mm_assets.tables import schema_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 ROW_GROUP_ROWS = 4_000
 ROW_GROUP_BYTES = 32 * 2**20  # readers hold one row group at a time
@@ -22,9 +26,13 @@ class TableFile:
     """One table of one shard while it is written to a local path."""
 
     def __init__(self, path: Path, row: type) -> None:
+        import pyarrow.parquet as pq
+
         self.path = path
         self.schema = schema_of(row)
         self.n_rows = 0
+        self.rejected: Counter[str] = Counter()
+        self.sums = dict.fromkeys((name for name, dtype in self.schema.items() if is_summed(name, dtype)), 0)
         self._waiting: list[pl.DataFrame] = []
         self._waiting_bytes = 0
         arrow_schema = to_arrow(self.schema.to_frame()).schema
@@ -57,8 +65,16 @@ class TableFile:
         rows = pl.concat(self._waiting) if self._waiting else self.schema.to_frame()
         if len(rows):
             self._writer.write_table(to_arrow(rows), row_group_size=len(rows))
-        self.n_rows += len(rows)
+        self._count(rows)
         self._waiting, self._waiting_bytes = [], 0
+
+    def _count(self, rows: pl.DataFrame) -> None:
+        """Take in what the commit record says of rows, for whoever asks how many there are."""
+        self.n_rows += len(rows)
+        if "rejection" in self.schema:
+            self.rejected.update(rows["rejection"].drop_nulls())
+        for name in self.sums:
+            self.sums[name] += sum(rows[name].drop_nulls())  # of Python's integers, which do not overflow
 
     def close(self) -> dict[str, str]:
         """Finish the file and return the digest of each column."""
@@ -67,12 +83,20 @@ class TableFile:
         return column_digests(self.path)
 
 
+def is_summed(column: str, dtype: pl.DataType) -> bool:
+    """Whether a column is of numbers or lengths, by its name."""
+    return dtype.is_integer() and (column.startswith("n_") or column.endswith("_bytes"))
+
+
 def _compression(column: str) -> str:
     return "NONE" if column in UNCOMPRESSED_COLUMNS else "ZSTD"
 
 
 def _leaves(schema: pa.Schema) -> list[str]:
     """Parquet addresses nested columns by the path of their leaves."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     table = schema.empty_table()
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)
@@ -91,6 +115,8 @@ def column_digests(path: Path) -> dict[str, str]:
     Equal values in equal row groups give equal digests, whatever the other columns hold: so a stage that
     reads some columns is not redone when others change.
     """
+    import pyarrow.parquet as pq
+
     metadata = pq.read_metadata(path)
     groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
     digests: dict[str, Any] = {}
@@ -118,6 +144,8 @@ def stored(path: Path, name: str, suffix: str, table: TableFile | None = None) -
         n_bytes=path.stat().st_size,
         n_rows=table.n_rows if table else None,
         columns=columns,
+        rejected=dict(table.rejected) if table else None,
+        sums=table.sums if table else None,
     )
 
 
@@ -137,6 +165,8 @@ def row_groups(
     Raises:
         OSError: A page does not match its checksum.
     """
+    import pyarrow.parquet as pq
+
     file = pq.ParquetFile(source, page_checksum_verification=True)
     schema = schema_of(row)
     present = [name for name in columns if name in file.schema_arrow.names]

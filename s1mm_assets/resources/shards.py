@@ -5,11 +5,13 @@ Both are plain JSON with sorted keys, so that equal content has equal bytes and 
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 FORMAT = 1
+COUNTS = ("rejected", "sums")
+"""What a record says of a table so that nobody need read it: no part of any digest, since older records lack it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +23,8 @@ class StoredFile:
     n_bytes: int
     n_rows: int | None = None  # of a table
     columns: Mapping[str, str] | None = None  # of a table: column → digest of its encoded values
+    rejected: Mapping[str, int] | None = None  # of a table, unless it is older than this: reason → rows
+    sums: Mapping[str, int] | None = None  # likewise: column → sum, of numbers (n_…) and lengths (…_bytes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +64,12 @@ class ShardSet:
 
     def digest(self) -> str:
         """SHA-256 over everything the shards hold and were made from."""
-        return hashlib.sha256(dump(asdict(self))).hexdigest()
+        return hashlib.sha256(dump(asdict(self, dict_factory=without_counts))).hexdigest()
+
+
+def without_counts(items: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the fields of a record that are digested."""
+    return {name: value for name, value in items if name not in COUNTS}
 
 
 def dump(record: Any) -> bytes:

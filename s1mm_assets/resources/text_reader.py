@@ -1,5 +1,7 @@
 """The text reader: PP-OCR by rapidocr, whose weights are in its wheel, on the CPU, in this process."""
 
+from __future__ import annotations
+
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -10,14 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import dagster as dg
-import numpy as np
-from numpy.typing import NDArray
 
-from s1mm_assets.filtering.texts import TextLine, TextReaderError, TextSettings
+from s1mm_assets.filtering.settings import TextSettings
 from s1mm_assets.tables import Rejection
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from rapidocr import RapidOCR
+
+    from s1mm_assets.filtering.texts import TextLine
 
 COMPONENT = "rapidocr"
 INSTALL = "rapidocr or onnxruntime is not installed: pip install s1mm-assets"
@@ -34,6 +38,10 @@ class RapidOcrReader:
 
     def __call__(self, pixels: NDArray[np.uint8]) -> list[TextLine]:
         """Return the lines read in an RGB image, in no order."""
+        import numpy as np
+
+        from s1mm_assets.filtering.texts import TextLine
+
         if min(pixels.shape[:2]) < MIN_SIDE_PX:
             return []
         found: Any = _engine()(np.ascontiguousarray(pixels[:, :, ::-1]))  # it takes blue first
@@ -88,8 +96,10 @@ def _version() -> str | None:
 
 
 @cache
-def _engine() -> "RapidOCR":
+def _engine() -> RapidOCR:
     """Open the models: one thread, since there is a worker per core; nothing is downloaded."""
+    from s1mm_assets.filtering.texts import TextReaderError
+
     paths = _weights()
     if paths is None:
         raise TextReaderError(Rejection.RENDERER_MISSING, INSTALL)

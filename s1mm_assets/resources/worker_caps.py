@@ -4,8 +4,6 @@ import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 
 @dataclass(frozen=True, slots=True)
 class Caps:
@@ -18,6 +16,8 @@ class Caps:
 
 def children_of(pid: int) -> list[int]:
     """Return the process ids of a process's own children."""
+    import psutil
+
     try:
         threads = list(Path(f"/proc/{pid}/task").iterdir())
         return [int(child) for each in threads for child in (each / "children").read_text().split()]
@@ -29,6 +29,8 @@ def children_of(pid: int) -> list[int]:
 
 def memory_bytes(pid: int) -> int:
     """Return the resident memory of a process and of all that it started."""
+    import psutil
+
     try:
         own = int(psutil.Process(pid).memory_info().rss)
     except psutil.Error:  # ended since

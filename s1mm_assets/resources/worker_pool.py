@@ -17,6 +17,7 @@ import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from s1mm_assets.resources import machine
+from s1mm_assets.resources.log_lines import Item, RejectedItems
 from s1mm_assets.resources.progress import Progress
 from s1mm_assets.resources.worker_caps import Caps
 from s1mm_assets.resources.worker_crew import Crew, Task
@@ -72,6 +73,7 @@ class WorkerPool(dg.ConfigurableResource[Any]):
     )
 
     _log: logging.Logger = PrivateAttr(default_factory=lambda: logging.getLogger(__name__))
+    _rejected: RejectedItems = PrivateAttr(default_factory=RejectedItems)
 
     def map(
         self,
@@ -92,7 +94,7 @@ class WorkerPool(dg.ConfigurableResource[Any]):
 
         Yields:
             The result, or `Failed`: timed_out, out_of_memory, or worker_crashed for all that the function
-            raises or does to its process. Evidence is the same on every run.
+            raises or does to its process. Evidence is the same on every run. The first hundred are logged.
 
         Raises:
             WorkerPoolError: No item is at fault: workers cannot start or cannot load the function.
@@ -101,12 +103,14 @@ class WorkerPool(dg.ConfigurableResource[Any]):
         crew = self._ready_crew()
         progress = Progress(what, total, self._log)
         window = _Window(_IN_FLIGHT_PER_WORKER * crew.n_workers, self.in_flight_limit_mib * _MIB)
-        source = iter(items)
+        source = enumerate(items, start=1)
+        known: deque[Item] = deque()  # those in the window
         try:
             while True:
                 while window.has_room():
-                    for item in islice(source, 1):
-                        window.append(_submit(crew, pickled, item))
+                    for number, each in islice(source, 1):
+                        window.append(_submit(crew, pickled, each))
+                        known.append(Item.of(each, number))
                         break
                     else:
                         break
@@ -114,6 +118,9 @@ class WorkerPool(dg.ConfigurableResource[Any]):
                     return
                 result = _result(window.tasks[0], progress)
                 window.popleft()
+                item = known.popleft()
+                if isinstance(result, Failed):
+                    self._rejected.tell(what, item, result, self._log)
                 progress.step()
                 yield result
         finally:
@@ -121,6 +128,7 @@ class WorkerPool(dg.ConfigurableResource[Any]):
 
     def close(self) -> None:
         """End the workers and what they started, also those of equal pools; a later `map` starts new ones."""
+        self._rejected.end(self._log)
         crew = _crews.pop(self._crew_key(), None)
         if crew is not None:
             crew.close()
@@ -137,6 +145,10 @@ class WorkerPool(dg.ConfigurableResource[Any]):
         """Log to the Dagster run."""
         if context.log is not None:
             self._log = context.log
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002 - Dagster's
+        """Say what was not said of each; the workers serve the next step."""
+        self._rejected.end(self._log)
 
     def _crew_key(self) -> tuple[int, int, float, int]:
         return self.n_workers, self.cpu_limit_s, self.wall_limit_s, self.memory_limit_mib

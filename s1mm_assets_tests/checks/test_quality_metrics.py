@@ -37,7 +37,8 @@ def test_most_recaptions_must_fit() -> None:
 
     assert sound.passed
     assert (bad.passed, bad.severity) == (False, ERROR)
-    assert (bad.metadata["n"].value, bad.metadata["clip_floor"].value) == (60, 0.4)
+    assert bad.metadata["n"].value == 60
+    assert bad.description == "33.3% of 60 scored recaptions reach 0.4"
     assert (few.passed, few.severity) == (False, WARN)  # of three figures it may be chance
 
 
@@ -120,6 +121,7 @@ def test_why_there_is_no_score(check: Any, measure: str, severity: dg.AssetCheck
     broken = check(nothing, LINES, absence(measure=measure, missing_scores=missing))
     assert (broken.passed, broken.severity) == (False, severity)
     assert broken.metadata["missing"].value == {"not_finite": 1}
+    assert "`missing` says why" in str(broken.metadata["what_to_do"].value)
 
     assert check(found(n_claims=[]), LINES, absence(measure=measure, n_claims=[])).passed
 
@@ -189,4 +191,18 @@ def test_verdicts_are_a_check() -> None:
     def broken() -> Precision:
         raise VerdictError("a.csv", 3, "no verdict")
 
-    assert checks.people_judge_kept_figures_good(broken, LINES).description == "a.csv, line 3: no verdict"
+    unread = checks.people_judge_kept_figures_good(broken, LINES)
+    assert unread.description == "a.csv, line 3: no verdict"
+    assert "s1mm verdicts" in str(unread.metadata["what_to_do"].value)
+
+
+def test_a_file_of_verdicts_is_not_read_as_markup() -> None:
+    """The UI shows a check's description as Markdown, and the file comes from anywhere."""
+
+    def broken() -> Precision:
+        raise VerdictError("<img src=x>.csv", 3, "the verdict '![x](http://evil.example)' is none")
+
+    said = checks.people_judge_kept_figures_good(broken, LINES).description or ""
+
+    assert "<" not in said
+    assert "![" not in said

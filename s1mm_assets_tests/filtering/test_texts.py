@@ -9,12 +9,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from s1mm_assets.filtering.settings import TextSettings
 from s1mm_assets.filtering.texts import (
     MAX_CHARS,
     MAX_LINES,
     TextLine,
     TextReaderError,
-    TextSettings,
     in_reading_order,
     read_text,
     texts_stage,

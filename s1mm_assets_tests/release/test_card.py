@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from s1mm_assets.release import FACTS_READ, PartitionFacts, ReleaseSettings, dataset_card, partition_facts
 from s1mm_assets.release.card import cell, size_category

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from s1mm_assets.release import PublicationError, ReleaseSettings, verify
+from s1mm_assets.release import PublicationError, ReleaseSettings
 from s1mm_assets.release.manifest import Manifest, load_manifest
+from s1mm_assets.release.verify import verify
 from s1mm_assets.resources.release_folder import LocalFolder
 from s1mm_assets_tests.release.shards import Figure, Pieces, make, tree
 

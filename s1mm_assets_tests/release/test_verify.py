@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from s1mm_assets.release import ReleaseSettings, contents, joins, verify
+from s1mm_assets.release import ReleaseSettings, contents, joins
 from s1mm_assets.release.contents import digest_of_line
 from s1mm_assets.release.hub import Stored
 from s1mm_assets.release.image_archives import END, HEADER, ImagePiece, blocks, tail_of
@@ -25,7 +25,7 @@ from s1mm_assets.release.problems import Problems
 from s1mm_assets.release.records import RECORD, json_line, line_of
 from s1mm_assets.release.streamable import DATA as STREAMABLE
 from s1mm_assets.release.streamable import DataFile, rows
-from s1mm_assets.release.verify import MAX_LISTED, check_remote, parsed_manifest
+from s1mm_assets.release.verify import MAX_LISTED, check_remote, parsed_manifest, verify
 from s1mm_assets.resources.file_digests import xet_hash
 from s1mm_assets.resources.release_folder import LocalFolder
 from s1mm_assets_tests.release.shards import Figure, Pieces, example, make, tree

@@ -377,7 +377,7 @@ def test_large_images_are_decoded_one_at_a_time(
         return opened
 
     real = open_rgb
-    monkeypatch.setattr(clip_encoder, "open_rgb", watched)
+    monkeypatch.setattr("s1mm_assets.decoding.open_rgb", watched)
     monkeypatch.setattr(clip_encoder, "LARGE_PIXELS", 60 * 60)
 
     encoder.images([encoded(drawn(number, (61, 61))) for number in range(6)])()

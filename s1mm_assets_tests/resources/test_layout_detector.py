@@ -9,15 +9,10 @@ import numpy as np
 import pytest
 
 from s1mm_assets.extraction.pdf.layout import PageView
-from s1mm_assets.resources.layout_detector import (
-    DETECTORS,
-    MISSING,
-    LayoutDetectors,
-    ObjectsOnly,
-    RapidLayoutDetector,
-)
+from s1mm_assets.resources.layout_detector import DETECTORS, MISSING, LayoutDetectors, ObjectsOnly
 from s1mm_assets.resources.layout_detectors.engines import EngineDetector
 from s1mm_assets.resources.layout_detectors.mineru_files import MinerUFiles
+from s1mm_assets.resources.layout_detectors.rapid_layout import RapidLayoutDetector
 
 
 def program(path: Path, says: str) -> str:

@@ -11,7 +11,8 @@ import pytest
 from pyarrow import fs as pafs
 
 from s1mm_assets.cli.verify import in_bucket
-from s1mm_assets.release import PublicationError, ReleaseSettings, verify
+from s1mm_assets.release import PublicationError, ReleaseSettings
+from s1mm_assets.release.verify import verify
 from s1mm_assets.resources.release_bucket import BucketFolder, BuildingFolder, ReleaseBucket
 from s1mm_assets_tests.release.shards import Pieces, example, tree
 

@@ -23,9 +23,9 @@ from s1mm_assets.extraction.raster import (
     Picture,
     RasterSettings,
     Refused,
-    rasterize,
     rasterize_all,
 )
+from s1mm_assets.extraction.raster.rasterize import rasterize
 from s1mm_assets.resources.renderers import FONT_FOLDERS, MISSING, ChildRenderers, Renderers
 from s1mm_assets.tables import Rejection
 from s1mm_assets_tests.extraction.raster.drawings import eps, opened, pdf, pixel, refusal, with_dos_header

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from s1mm_assets.filtering.texts import TextReaderError, TextSettings
+from s1mm_assets.filtering.settings import TextSettings
+from s1mm_assets.filtering.texts import TextReaderError
 from s1mm_assets.resources import text_reader
 from s1mm_assets.resources.text_reader import RapidOcrReader, missing, versions
 

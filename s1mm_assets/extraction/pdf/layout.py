@@ -3,14 +3,17 @@
 Detectors are resources (`resources/layout_detector.py`); those whose answers are files are read by `mineru.py`.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from s1mm_assets.tables import Rejection
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 BoxKind = Literal[
     "figure", "figure_caption", "table", "table_caption", "text", "title", "equation", "furniture", "other"
@@ -55,7 +58,7 @@ class LayoutError(Exception):
         self.rejection = rejection
         self.evidence = evidence
 
-    def __reduce__(self) -> tuple[type["LayoutError"], tuple[Rejection, str]]:
+    def __reduce__(self) -> tuple[type[LayoutError], tuple[Rejection, str]]:
         return LayoutError, (self.rejection, self.evidence)
 
 

@@ -28,6 +28,7 @@ from s1mm_assets.extraction.pdf.layout import BBox, LayoutBox, LayoutDetector, L
 from s1mm_assets.extraction.pdf.lines import TextLine, lines_of
 from s1mm_assets.extraction.pdf.regions import PageEvidence, obstacles_of, prose_of, regions_on
 from s1mm_assets.extraction.raster import Picture, RasterSettings, Refused, encode
+from s1mm_assets.extraction.settings import PdfSettings
 from s1mm_assets.tables import Rejection
 
 MAX_PAGES = 2_000
@@ -46,15 +47,6 @@ _WHOLLY = {  # why no page can be read → why the paper cannot
 }
 
 Stopwatch = Callable[[], Callable[[], bool]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PdfSettings:
-    """What shapes the figures that are read from PDFs; part of the stage's fingerprint."""
-
-    detector: str = "rapid-layout"  # who says what lies where on a page
-    mineru_tier: str = "flash"  # of the detector mineru: flash works without models
-    min_confidence: float = 0.3  # of a pair of picture and caption; below it is association_uncertain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops
 
-from s1mm_assets.extraction.raster.pictures import Picture, RasterSettings, Refused
+from s1mm_assets.extraction.raster.pictures import Picture, Refused
+from s1mm_assets.extraction.settings import RasterSettings
 from s1mm_assets.tables import Rejection
 
 _EXIF_ORIENTATION = 0x0112

@@ -8,7 +8,8 @@ import pypdfium2.raw as pdfium_c
 from PIL import Image
 
 from s1mm_assets.extraction.raster.bitmaps import encode, encode_drawn
-from s1mm_assets.extraction.raster.pictures import Picture, RasterSettings, Refused, Renderers
+from s1mm_assets.extraction.raster.pictures import Picture, Refused, Renderers
+from s1mm_assets.extraction.settings import RasterSettings
 from s1mm_assets.tables import Rejection
 
 

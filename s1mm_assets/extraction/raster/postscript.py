@@ -10,10 +10,10 @@ from s1mm_assets.extraction.raster.pictures import (
     Box,
     Drawing,
     Picture,
-    RasterSettings,
     Refused,
     Renderers,
 )
+from s1mm_assets.extraction.settings import RasterSettings
 from s1mm_assets.tables import Rejection
 
 _DOS_MAGIC = b"\xc5\xd0\xd3\xc6"

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from s1mm_assets.extraction.raster.bitmaps import rasterize_bitmap
 from s1mm_assets.extraction.raster.formats import inflated, sniff
 from s1mm_assets.extraction.raster.pdf import rasterize_pdf
-from s1mm_assets.extraction.raster.pictures import FigureFile, Picture, RasterSettings, Refused, Renderers
+from s1mm_assets.extraction.raster.pictures import FigureFile, Picture, Refused, Renderers
 from s1mm_assets.extraction.raster.postscript import rasterize_postscript
 from s1mm_assets.extraction.raster.svg import rasterize_svg
+from s1mm_assets.extraction.settings import RasterSettings
 from s1mm_assets.tables import Rejection
 
 

@@ -9,7 +9,8 @@ from xml.etree import ElementTree  # writes only: what comes from outside is rea
 from xml.parsers import expat
 
 from s1mm_assets.extraction.raster.bitmaps import encode_drawn
-from s1mm_assets.extraction.raster.pictures import Picture, RasterSettings, Refused, Renderers
+from s1mm_assets.extraction.raster.pictures import Picture, Refused, Renderers
+from s1mm_assets.extraction.settings import RasterSettings
 from s1mm_assets.tables import Rejection
 
 _SVG = "{http://www.w3.org/2000/svg}"

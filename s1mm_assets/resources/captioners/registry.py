@@ -5,20 +5,19 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
 import dagster as dg
 from pydantic import Field
 
-from s1mm_assets.recaptioning import Captioner, ContextCaptioner, RecaptionSettings
-from s1mm_assets.resources.captioners.chat_servers import Patience
-from s1mm_assets.resources.captioners.own_servers import ServerPlan
-from s1mm_assets.resources.captioners.service import Service
-from s1mm_assets.resources.captioners.vllm import VllmCaptioner
+from s1mm_assets.recaptioning import Captioner, RecaptionSettings
 from s1mm_assets.resources.settings import Settings, SettingsError, VllmSettings
 from s1mm_assets.resources.shard_store import ShardStore
 from s1mm_assets.stages import MapItems
+
+if TYPE_CHECKING:
+    from s1mm_assets.resources.captioners.service import Service
 
 PROMPT_TOKENS = 600  # of a template's own words, about
 HOST = re.compile(
@@ -75,8 +74,12 @@ class VllmServers(dg.ConfigurableResource[Any]):
             "become recaptions. Install the extra vllm, or name servers; the next `s1mm build` goes on from there"
         ]
 
-    def service(self, recaptioning: RecaptionSettings, vllm: VllmSettings, log: logging.Logger) -> Service:
+    def service(self, recaptioning: RecaptionSettings, vllm: VllmSettings, log: logging.Logger) -> "Service":
         """Return the servers that hold a model; nothing is started yet."""
+        from s1mm_assets.resources.captioners.chat_servers import Patience
+        from s1mm_assets.resources.captioners.own_servers import ServerPlan
+        from s1mm_assets.resources.captioners.service import Service
+
         plan = ServerPlan(
             command=tuple(self.command),
             model=recaptioning.model,
@@ -117,7 +120,11 @@ class Captioners(dg.ConfigurableResource[Any]):
         """Give the engine that `recaptioning.engine` names, with its servers until the end of the block."""
         settings = self.settings.recaptioning
         if settings.engine == "context":
+            from s1mm_assets.recaptioning import ContextCaptioner
+
             yield ContextCaptioner()
             return
+        from s1mm_assets.resources.captioners.vllm import VllmCaptioner
+
         with self.servers.service(settings, self.settings.vllm, log) as service:
             yield VllmCaptioner(settings, store=store, service=service, map_items=map_items, log=log)

@@ -10,13 +10,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from s1mm_assets.extraction.pdf.layout import LayoutBox, LayoutError, PageView
+from s1mm_assets.resources.layout_detectors import TIERS
 from s1mm_assets.resources.layout_detectors.engine_process import EngineLimits, run
 from s1mm_assets.resources.layout_detectors.mineru_files import boxes_in, documents_of
 from s1mm_assets.tables import Rejection
 
 INSTALL_MINERU = "pip install 's1mm-assets[mineru]' (its licence adds terms to Apache-2.0)"
 INSTALL_MAGIC_PDF = "pip install 's1mm-assets[magic-pdf]' (AGPL; brings CUDA), and its models"
-TIERS = ("flash", "basic", "standard", "advanced")  # flash: without models
 
 _NAME = "paper"  # of the file that an engine is given; papers' own names may be anything
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
-from s1mm_assets.extraction.pdf.document import as_displayed
 from s1mm_assets.extraction.pdf.layout import LayoutBox, LayoutError, PageView
 from s1mm_assets.extraction.pdf.mineru import MAX_BYTES, boxes_of
 from s1mm_assets.tables import Rejection
@@ -69,6 +68,8 @@ def _size_in_file(page: PageView) -> tuple[float, float]:
 
 def _turned(box: LayoutBox, page: PageView) -> LayoutBox:
     """Return a box on a page of the PDF as one on the page as it was turned to be read."""
+    from s1mm_assets.extraction.pdf.document import as_displayed
+
     return replace(box, bbox=as_displayed(box.bbox, -page.turn % 360, _size_in_file(page)))
 
 

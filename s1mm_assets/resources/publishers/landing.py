@@ -5,6 +5,8 @@ run goes on from. On a disk a part is `<path>.<origin>.part`; in a bucket, which
 objects `<path>.<origin>.part/<offset>`, joined when the last has come.
 """
 
+from __future__ import annotations
+
 import fcntl
 import hashlib
 import io
@@ -17,13 +19,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from glob import escape
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qs, urlsplit
-
-from pyarrow import fs as pafs
 
 from s1mm_assets.resources.publishers import PublisherError
 from s1mm_assets.resources.sources.reading import open_root
+
+if TYPE_CHECKING:
+    from pyarrow import fs as pafs
 
 MIB = 2**20
 PART = ".part"
@@ -134,6 +137,8 @@ class Landing:
 
     def sizes(self, folder: str) -> list[tuple[str, int]]:
         """Return names and sizes of a folder's files, in order of name; not of those that are being written."""
+        from pyarrow import fs as pafs
+
         file_system, full = self._at(folder)
         infos = file_system.get_file_info(pafs.FileSelector(full, allow_not_found=True))
         found = ((info.base_name, int(info.size)) for info in infos if info.is_file)
@@ -164,6 +169,8 @@ class Landing:
 
     def folders(self, folder: str) -> list[str]:
         """Return the names of a folder's own folders."""
+        from pyarrow import fs as pafs
+
         file_system, full = self._at(folder)
         infos = file_system.get_file_info(pafs.FileSelector(full, allow_not_found=True))
         return sorted(info.base_name for info in infos if info.type is pafs.FileType.Directory)

@@ -5,6 +5,8 @@ services together) or, where they say nothing, modest.
 They hold for all processes of a machine; the Dagster pool `publishers` keeps those of several machines apart.
 """
 
+from __future__ import annotations
+
 import fcntl
 import logging
 import os
@@ -16,15 +18,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tenacity import (
-    AttemptManager,
-    RetryCallState,
-    Retrying,
-    retry_if_exception,
-    sleep_using_event,
-    stop_after_attempt,
-)
+if TYPE_CHECKING:
+    from tenacity import AttemptManager, RetryCallState
 
 _log = logging.getLogger(__name__)
 
@@ -68,6 +65,8 @@ class Patience:
 
     def rounds(self) -> Iterator[AttemptManager]:
         """Yield attempts, each a context; the last error passes through."""
+        from tenacity import Retrying, retry_if_exception, sleep_using_event, stop_after_attempt
+
         return iter(
             Retrying(
                 retry=retry_if_exception(self._may_pass),

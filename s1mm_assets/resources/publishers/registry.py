@@ -7,24 +7,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import dagster as dg
 
 from s1mm_assets.resources.publishers import NotOfferedError, Offer, Publisher, PublisherError
-from s1mm_assets.resources.publishers.acquire import Acquisition, Report
-from s1mm_assets.resources.publishers.arxiv import Arxiv, e_print
 from s1mm_assets.resources.publishers.bucket import Bucket
-from s1mm_assets.resources.publishers.chemrxiv import ChemRxiv
 from s1mm_assets.resources.publishers.landing import Landing
-from s1mm_assets.resources.publishers.nature_communications import NatureCommunications
-from s1mm_assets.resources.publishers.openrxiv import OpenRxiv
 from s1mm_assets.resources.publishers.patience import Patience
 from s1mm_assets.resources.publishers.terms import AcquisitionSettings
 from s1mm_assets.resources.publishers.usage import GB, Usage, Used
 from s1mm_assets.resources.publishers.web import Web
-from s1mm_assets.resources.sources.arxiv import index_chunk
+
+if TYPE_CHECKING:
+    from s1mm_assets.resources.publishers.acquire import Acquisition, Report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +58,7 @@ class Means:
     usage: Usage
     patience: Patience
     terms: AcquisitionSettings
-    report: Report
+    report: "Report"
 
     def web(self, *names: str) -> Web:
         """Return HTTP to the hosts of some endpoints."""
@@ -108,11 +105,15 @@ def today() -> date:
 
 
 def _arxiv(by: Means) -> Publisher:
+    from s1mm_assets.resources.publishers.arxiv import Arxiv
+
     return Arxiv(by.bucket("arxiv", is_paid=True), by.web("oai"), by.endpoints.oai, by.landing, today)
 
 
 def _openrxiv(server: str) -> Callable[[Means], Publisher]:
     def client(by: Means) -> Publisher:
+        from s1mm_assets.resources.publishers.openrxiv import OpenRxiv
+
         bucket = by.bucket(f"{server}-src-monthly", is_paid=True)
         details = by.endpoints.details
         return OpenRxiv(server, bucket, by.web("details"), details, by.landing, today, by.allow)
@@ -121,12 +122,16 @@ def _openrxiv(server: str) -> Callable[[Means], Publisher]:
 
 
 def _chemrxiv(by: Means) -> Publisher:
+    from s1mm_assets.resources.publishers.chemrxiv import ChemRxiv
+
     ends = by.endpoints
     web = by.web("chemrxiv", "chemrxiv_mirror", "crossref")
     return ChemRxiv(web, ends.chemrxiv, ends.chemrxiv_mirror, ends.crossref, by.landing, today)
 
 
 def _nature_communications(by: Means) -> Publisher:
+    from s1mm_assets.resources.publishers.nature_communications import NatureCommunications
+
     bucket = by.bucket("pmc-oa-opendata", is_paid=False)
     return NatureCommunications(by.web("europepmc"), bucket, by.endpoints.europepmc, by.landing, today)
 
@@ -152,9 +157,9 @@ class Publishers(dg.ConfigurableResource[Any]):
         *,
         folder: str,
         terms: AcquisitionSettings,
-        report: Report,
+        report: "Report",
         patience: Patience = Patience(),  # noqa: B008 - frozen
-    ) -> Acquisition:
+    ) -> "Acquisition":
         """Return the landing of one year of a source.
 
         Args:
@@ -168,6 +173,8 @@ class Publishers(dg.ConfigurableResource[Any]):
         Raises:
             PublisherError: The settings do not ask this publisher.
         """
+        from s1mm_assets.resources.publishers.acquire import Acquisition
+
         by = self.means(source, folder=folder, terms=terms, patience=patience, report=report)
         return Acquisition(
             publisher=CLIENTS[source](by),
@@ -197,6 +204,8 @@ class Publishers(dg.ConfigurableResource[Any]):
         Raises:
             PublisherError: No contact is set; arXiv does not answer; it is no identifier, or there is no source of it.
         """
+        from s1mm_assets.resources.publishers.arxiv import e_print
+
         if not contact:
             raise PublisherError("set [acquisition] contact: arXiv asks that programs say whom to write to")
         ends = Endpoints.at(self.mirror)
@@ -207,7 +216,7 @@ class Publishers(dg.ConfigurableResource[Any]):
             raise PublisherError(str(error)) from error
 
     def means(
-        self, source: str, *, folder: str, terms: AcquisitionSettings, patience: Patience, report: Report
+        self, source: str, *, folder: str, terms: AcquisitionSettings, patience: Patience, report: "Report"
     ) -> Means:
         """Return what a source's client is made with.
 
@@ -234,5 +243,7 @@ def user_agent(contact: str) -> str:
 
 
 def _index(folder: str, offer: Offer, md5: str) -> None:
+    from s1mm_assets.resources.sources.arxiv import index_chunk
+
     if offer.path.endswith(".tar"):
         index_chunk(folder, offer.path, md5)

@@ -12,7 +12,6 @@ from itertools import groupby
 from typing import Any, NamedTuple, Protocol
 
 import dagster as dg
-import pyarrow as pa
 from pydantic import PrivateAttr
 
 from s1mm_assets.archives import Delivery
@@ -354,9 +353,11 @@ def _read_index(text: bytes, size: int) -> _Index:
 
 
 def _write_index(root: str, name: str, text: bytes) -> None:
+    from pyarrow import ArrowException
+
     try:
         Landing(root).put(_index_path(name), text)
-    except (OSError, pa.ArrowException) as error:  # a folder of which one may only read
+    except (OSError, ArrowException) as error:  # a folder of which one may only read
         _log.info("the index of %s is not kept: %s", name, error)
 
 

@@ -3,16 +3,20 @@
 Addresses and bytes only; what the bytes mean is `archives`.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-
-import pyarrow as pa
-from pyarrow import fs as pafs
+from typing import TYPE_CHECKING
 
 from s1mm_assets.archives.local import is_loose_file, tar_length, tar_pieces
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyarrow import fs as pafs
 
 BUFFER_BYTES = 8 * 2**20  # an object store is asked once for as much
 
@@ -33,6 +37,8 @@ class SourceFile:
 @lru_cache(maxsize=8)
 def open_root(root: str) -> tuple[pafs.FileSystem, str]:
     """Return the file system and path of a root: a local folder, or a URI such as `s3://bucket/prefix`."""
+    from pyarrow import fs as pafs
+
     if "://" in root:
         file_system, path = pafs.FileSystem.from_uri(root)
         return file_system, path.rstrip("/")
@@ -45,6 +51,8 @@ def files_under(root: str, folder: str = "") -> list[SourceFile]:
     Raises:
         SourceError: There is no such folder.
     """
+    from pyarrow import fs as pafs
+
     file_system, path = open_root(root)
     selector = pafs.FileSelector(f"{path}/{folder}".rstrip("/"), recursive=True, allow_not_found=True)
     if file_system.get_file_info(path).type is not pafs.FileType.Directory:

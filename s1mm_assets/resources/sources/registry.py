@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
-from pyarrow import fs as pafs
 from pydantic import PrivateAttr
 
 from s1mm_assets.archives import Bundle, Delivery, open_bundle
@@ -101,6 +100,8 @@ def source_in(source: str, folder: str) -> Source:
 
 def files_beside(folder: str) -> list[str]:
     """Return what lies in a source's folder beside what a publisher's client keeps there; nothing without a folder."""
+    from pyarrow import fs as pafs
+
     file_system, path = open_root(folder)
     infos = file_system.get_file_info(pafs.FileSelector(path, allow_not_found=True))
     return sorted({info.base_name for info in infos if not info.base_name.startswith(".")} - LANDED)
@@ -141,6 +142,8 @@ class Sources(dg.ConfigurableResource[Any]):
     def of(self, source: str) -> Source:
         """Return the client of a source."""
         if source not in self._opened or isinstance(self._opened[source], LocalSource):
+            from pyarrow import fs as pafs
+
             folder = self.folder(source)
             file_system, path = open_root(folder)
             if file_system.get_file_info(path).type is not pafs.FileType.Directory:
@@ -151,6 +154,8 @@ class Sources(dg.ConfigurableResource[Any]):
 
     def _require_root(self) -> None:
         """A root that is not there is an outage, not a source without papers."""
+        from pyarrow import fs as pafs
+
         file_system, path = open_root(self.root)
         if file_system.get_file_info(path).type is not pafs.FileType.Directory:
             raise SourceError(f"there is no folder {self.root}: set S1MM_SOURCES to where the papers lie")

@@ -16,8 +16,8 @@ from s1mm_assets.extraction.raster import (
     RasterSettings,
     Refused,
     Renderers,
-    rasterize,
 )
+from s1mm_assets.extraction.raster.rasterize import rasterize
 from s1mm_assets.tables import Rejection
 
 RED_RECTANGLE = b"1 0 0 rg 20 20 100 60 re f"
