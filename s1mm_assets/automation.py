@@ -104,8 +104,9 @@ stale_partitions = dg.AutomationConditionSensorDefinition(
     target=dg.AssetSelection.all(),
     minimum_interval_seconds=300,
     default_status=dg.DefaultSensorStatus.STOPPED,
-    description="Makes anew what a new chunk, other code or a changed setting made outdated, recaptions included: "
-    "they may cost GPU hours. Off until turned on; publication and upload stay with people.",
+    description="Makes anew what a new chunk, other code or a changed setting made outdated, up to the metrics and the "
+    "duplicates; recaptions may cost GPU hours. Off until turned on. It notices what changes while it is on: turn it "
+    "on before an upgrade, or backfill what the UI shows as outdated. Releases and what follows stay with people.",
 )
 
 

@@ -32,8 +32,8 @@ def executor(environment: Mapping[str, str]) -> dg.ExecutorDefinition:
 def pods() -> dg.ExecutorDefinition:
     """Return the executor that runs each step in a pod of its own, which may ask nothing of the cluster.
 
-    Steps read untrusted papers: they have no token. Their jobs end with the pod of their run worker: the run that is
-    started in its place goes on from their shards, and nobody pays for both.
+    Steps read untrusted papers: they have no token. Their jobs are removed with their run worker's pod: where it is
+    evicted, at once; where it failed, when the cluster tidies it up (deploy/ says after an hour).
     """
     try:
         from dagster_k8s import k8s_job_executor

@@ -7,6 +7,7 @@ steps; on a laptop they say nothing to anybody.
 import functools
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
 
 import dagster as dg
@@ -19,7 +20,9 @@ Result = TypeVar("Result")
 
 IF_KILLED = dg.RetryPolicy(max_retries=2, delay=10)
 """A process or pod that vanishes (evicted, out of memory) is started again; an error of its own is not, see `once`."""
-JOINING = StepSettings(cpu=2, memory_gib=16)  # at least, of the step that joins what pods made
+JOINING_CPU = 2.0  # cores of a step that joins what pods made
+JOINS_WITH_MODELS = {"quality_metrics"}
+"""Their joining steps ask models which versions the scores are of; `recaptions` has it from the settings."""
 
 
 class Steps:
@@ -54,18 +57,28 @@ class Steps:
 
     def share_tags(self, asset: str) -> dict[str, Any]:
         """Return the op tags of a step that makes shards."""
-        step = self._steps[asset]
-        n_gpus = step.gpus if self._on_gpus.get(asset) else 0
-        workers = {} if self._says_workers else {"S1MM_WORKERS": str(max(1, round(step.cpu)))}
-        return tags_of(step, n_gpus, image=self._gpu_image if n_gpus else "", environment=workers)
+        n_gpus = self._steps[asset].gpus if self._on_gpus.get(asset) else 0
+        return self._tags(self._steps[asset], n_gpus)
 
-    def pool(self, asset: str) -> str | None:
-        """The pool of an asset's own step; of none where pods make its shards before it."""
-        return self.share_pool(asset) if self.pods(asset) == 1 else None
+    def pool(self, asset: str) -> str:
+        """The pool of an asset's own step."""
+        is_light = self.pods(asset) > 1 and asset not in JOINS_WITH_MODELS
+        return "cpu" if is_light else self.share_pool(asset)
 
     def tags(self, asset: str) -> dict[str, Any]:
         """Return the op tags of an asset's own step: where pods make its shards before it, it only joins."""
-        return self.share_tags(asset) if self.pods(asset) == 1 else tags_of(JOINING, 0)
+        if self.pods(asset) == 1 or asset in JOINS_WITH_MODELS:
+            return self.share_tags(asset)
+        return self._tags(replace(self._steps[asset], cpu=JOINING_CPU), 0)
+
+    def _tags(self, step: StepSettings, n_gpus: int) -> dict[str, Any]:
+        cpu, memory_gib = (
+            step.cpu + n_gpus * step.cpu_per_gpu,
+            step.memory_gib + n_gpus * step.memory_gib_per_gpu,
+        )
+        workers = {} if self._says_workers else {"S1MM_WORKERS": str(max(1, round(step.cpu)))}
+        asked = replace(step, cpu=cpu, memory_gib=memory_gib)
+        return tags_of(asked, n_gpus, image=self._gpu_image if n_gpus else "", environment=workers)
 
 
 def tags_of(
@@ -83,21 +96,15 @@ def tags_of(
         "resources": {"requests": {**cpu, **memory, **gpus}, "limits": {**memory, **gpus}},
         "env": [{"name": name, "value": value} for name, value in (environment or {}).items()],
     }
-    pod: dict[str, Any] = {}
+    pod: dict[str, Any] = {
+        "active_deadline_seconds": round(step.time_limit_h * 3600)
+    }  # of a pod that runs, not waits
     if image:
         container["image"] = image
     if n_gpus:
-        pod = {
-            "node_selector": dict(step.node_selector),
-            "tolerations": [dict(each) for each in step.tolerations],
-        }
-    return {
-        "dagster-k8s/config": {
-            "container_config": container,
-            "pod_spec_config": pod,
-            "job_spec_config": {"active_deadline_seconds": round(step.time_limit_h * 3600)},
-        }
-    }
+        pod["node_selector"] = dict(step.node_selector)
+        pod["tolerations"] = [dict(each) for each in step.tolerations]
+    return {"dagster-k8s/config": {"container_config": container, "pod_spec_config": pod}}
 
 
 STEPS = Steps(os.environ)

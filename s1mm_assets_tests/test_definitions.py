@@ -6,13 +6,16 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster import DagsterRunStatus
 
 from s1mm_assets import definitions
 from s1mm_assets.partitions import SOURCE_BY_YEAR, SOURCES, YEARS
 from s1mm_assets.resources.check_history import (
+    DUPLICATES_GUARDS,
     GUARDS,
     PUBLICATION_GUARDS,
     RefusedByCheck,
+    require_duplicates_passed,
     require_passed,
     require_publication_passed,
 )
@@ -200,6 +203,57 @@ def test_a_check_that_crashed_is_no_check() -> None:
             require_passed(instance, ["arxiv|2019"])
 
 
+@pytest.mark.parametrize("ending", [None, DagsterRunStatus.CANCELED, DagsterRunStatus.FAILURE])
+@pytest.mark.filterwarnings("ignore")
+def test_a_refusal_outlives_a_run_that_never_came_to_the_check(ending: DagsterRunStatus | None) -> None:
+    """One that is queued, was cancelled, or failed upstream: the last verdict is still what is known."""
+
+    @dg.asset(partitions_def=SOURCE_BY_YEAR)
+    def hf_release() -> None:
+        pass
+
+    spec = dg.AssetCheckSpec(GUARDS["hf_release"][0], asset="hf_release", partitions_def=SOURCE_BY_YEAR)
+
+    @dg.multi_asset_check(specs=[spec])
+    def guard() -> Iterator[dg.AssetCheckResult]:
+        yield dg.AssetCheckResult(check_name=spec.name, passed=False)
+
+    defs = dg.Definitions([hf_release], asset_checks=[guard], jobs=[dg.define_asset_job("again")])
+    with dg.DagsterInstance.ephemeral() as instance:
+        dg.materialize([hf_release, guard], partition_key="arxiv|2019", instance=instance)
+        run = instance.create_run_for_job(
+            defs.resolve_job_def("again"),
+            tags={"dagster/partition": "arxiv|2019"},
+            status=DagsterRunStatus.NOT_STARTED,
+            asset_selection=frozenset([hf_release.key]),
+        )
+        if ending is DagsterRunStatus.CANCELED:
+            instance.report_run_canceled(run)
+        elif ending is DagsterRunStatus.FAILURE:
+            instance.report_run_failed(run)
+        with pytest.raises(RefusedByCheck, match="every_metric_has_one_record"):
+            require_passed(instance, ["arxiv|2019"])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_search_for_duplicates_that_was_refused_releases_nothing() -> None:
+    """It is a job of its own, in which nothing comes after it."""
+
+    @dg.asset
+    def duplicates() -> None:
+        pass
+
+    @dg.asset_check(asset=duplicates, name=DUPLICATES_GUARDS[0], blocking=True)
+    def guard() -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=False)
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        require_duplicates_passed(instance)
+        dg.materialize([duplicates, guard], instance=instance, raise_on_error=False)
+        with pytest.raises(RefusedByCheck, match="find_duplicates again"):
+            require_duplicates_passed(instance)
+
+
 @pytest.mark.parametrize("passes", [True, False])
 @pytest.mark.filterwarnings("ignore")
 def test_only_a_checked_publication_is_uploaded(passes: bool) -> None:
@@ -259,12 +313,13 @@ def test_a_release_refuses_what_a_check_before_it_refused() -> None:
 def test_the_guards_are_the_blocking_checks() -> None:
     """Releases and publication look for each of them by name."""
     specs = [spec for checks in definitions.CHECKS for spec in checks.check_specs]
-    blocking: dict[str, set[str]] = {asset: set() for asset in GUARDS}
+    guards = {**GUARDS, "duplicates": DUPLICATES_GUARDS}
+    blocking: dict[str, set[str]] = {asset: set() for asset in guards}
     for spec in specs:
         if spec.blocking and spec.asset_key.path[-1] in blocking:
             blocking[spec.asset_key.path[-1]].add(spec.name)
 
-    assert {asset: set(names) for asset, names in GUARDS.items()} == blocking
+    assert {asset: set(names) for asset, names in guards.items()} == blocking
 
 
 def test_a_backfill_gives_each_partition_a_run_of_its_own() -> None:

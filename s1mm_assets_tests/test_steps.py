@@ -57,7 +57,9 @@ def test_a_step_that_starts_no_server_asks_for_no_gpus(with_vllm: dict[str, str]
         {**with_vllm, "S1MM_VLLM_URLS": "http://a:8000"},
     ):
         assert "nvidia" not in json.dumps(Steps(environment).share_tags("recaptions"))
-        assert config(Steps(environment), "recaptions")["pod_spec_config"] == {}
+        asked = config(Steps(environment), "recaptions")
+        assert "node_selector" not in asked["pod_spec_config"]
+        assert asked["container_config"]["resources"]["requests"] == {"cpu": "8000m", "memory": "32768Mi"}
     assert "nvidia" in json.dumps(Steps({**with_vllm, "S1MM_VLLM_URLS": " "}).share_tags("recaptions"))
 
 
@@ -65,7 +67,7 @@ def test_the_settings_say_what_a_step_asks_for(tmp_path: Path) -> None:
     """Cores, memory, hours; number, node selector and tolerations of GPUs; the rest stays as it is."""
     text = (
         '[recaptioning]\nengine = "vllm"\nmodel_revision = "r"\n[steps.recaptions]\ngpus = 2\nmemory_gib = 1.5\n'
-        'cpu = 3\ntime_limit_h = 1\nnode_selector = { pool = "h100" }\n'
+        'cpu = 3\ntime_limit_h = 1\ncpu_per_gpu = 0\nmemory_gib_per_gpu = 1\nnode_selector = { pool = "h100" }\n'
         'tolerations = [{ key = "gpu", operator = "Exists" }]\n'
     )
     steps = Steps(written(tmp_path / "s.toml", text))
@@ -73,16 +75,16 @@ def test_the_settings_say_what_a_step_asks_for(tmp_path: Path) -> None:
     assert config(steps, "recaptions") == {
         "container_config": {
             "resources": {
-                "requests": {"cpu": "3000m", "memory": "1536Mi", "nvidia.com/gpu": "2"},
-                "limits": {"memory": "1536Mi", "nvidia.com/gpu": "2"},
+                "requests": {"cpu": "3000m", "memory": "3584Mi", "nvidia.com/gpu": "2"},
+                "limits": {"memory": "3584Mi", "nvidia.com/gpu": "2"},
             },
             "env": [{"name": "S1MM_WORKERS", "value": "3"}],
         },
         "pod_spec_config": {
+            "active_deadline_seconds": 3600,
             "node_selector": {"pool": "h100"},
             "tolerations": [{"key": "gpu", "operator": "Exists"}],
         },
-        "job_spec_config": {"active_deadline_seconds": 3600},
     }
     assert steps.share_tags("raw_archives") == Steps({}).share_tags("raw_archives")
 
@@ -116,14 +118,28 @@ def test_scores_on_a_gpu_take_one_and_its_pool() -> None:
 
 
 def test_where_pods_share_the_work_only_they_ask_for_gpus(with_vllm: dict[str, str]) -> None:
-    """The step that joins what they made would hold eight H100s for nothing."""
+    """The step that joins what they made would hold eight H100s for nothing; it has the asset's memory and time."""
     file = Path(with_vllm["S1MM_SETTINGS"])
-    file.write_text(file.read_text() + "[steps.recaptions]\npods = 4\n")
+    file.write_text(file.read_text() + "[steps.recaptions]\npods = 4\nmemory_gib = 96\ntime_limit_h = 7\n")
     steps = Steps(with_vllm)
+    joining = steps.tags("recaptions")["dagster-k8s/config"]
 
     assert "nvidia" in json.dumps(steps.share_tags("recaptions"))
-    assert "nvidia" not in json.dumps(steps.tags("recaptions"))
-    assert (steps.share_pool("recaptions"), steps.pool("recaptions")) == ("gpu", None)
+    assert joining["container_config"]["resources"]["requests"] == {"cpu": "2000m", "memory": "98304Mi"}
+    assert joining["pod_spec_config"] == {"active_deadline_seconds": 7 * 3600}
+    assert (steps.share_pool("recaptions"), steps.pool("recaptions")) == ("gpu", "cpu")
+
+
+def test_joining_scores_needs_their_models(tmp_path: Path) -> None:
+    """It asks them which versions the scores are of, on the device that made them."""
+    environment = {
+        **written(tmp_path / "s.toml", "[steps.quality_metrics]\npods = 2\n"),
+        "S1MM_DEVICE": "cuda",
+    }
+    steps = Steps(environment)
+
+    assert steps.tags("quality_metrics") == steps.share_tags("quality_metrics")
+    assert (steps.pool("quality_metrics"), steps.pods("quality_metrics")) == ("gpu", 2)
 
 
 @pytest.mark.parametrize(

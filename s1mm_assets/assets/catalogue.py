@@ -15,7 +15,9 @@ from typing import Any
 import dagster as dg
 
 from s1mm_assets import tables
+from s1mm_assets.metrics.settings import MetricSettings
 from s1mm_assets.recaptioning.settings import RecaptionSettings
+from s1mm_assets.release.stage import SHAPING
 from s1mm_assets.resources.settings import Settings
 from s1mm_assets.resources.shards import digest_of
 from s1mm_assets.tables import MAIN_TABLES, TABLES, schema_of
@@ -50,7 +52,7 @@ FIELD = re.compile(r"    (\w+): Annotated\[.*\](?: = \w+)?  # (.+)")
 def rebuilds() -> dict[str, dg.AutomationCondition[Any]]:
     """Return by what condition each asset is made anew: when what it reads is, or its code version changes.
 
-    Landing, publication and upload are started by people, or by `new_papers`: they ask others, or are seen by others.
+    Landing, releases, publication and upload are started by people: they ask others, or are seen by others.
     """
     condition = dg.AutomationCondition
     outdated = condition.code_version_changed() & ~condition.missing()
@@ -59,21 +61,14 @@ def rebuilds() -> dict[str, dg.AutomationCondition[Any]]:
     )  # also by what is requested at the same time: in one run
     passed = condition.all_deps_blocking_checks_passed()
     chain = ("raw_archives", "figure_candidates", "filtered_figures", "recaptions", "quality_metrics")
-    settled = ~condition.any_deps_missing() & ~condition.any_deps_match(condition.will_be_requested())
-    wanted = {
-        **dict.fromkeys(chain, (changed, passed)),
-        "duplicates": (changed, ~condition.in_progress()),
-        # It reads what joins partitions: never in one run with what comes before. It asks for the checks by itself.
-        "hf_release": (condition.any_deps_match(condition.newly_updated()) | outdated, settled),
-    }
     return {
         asset: (
-            change.since(condition.newly_requested() | condition.newly_updated())
+            changed.since(condition.newly_requested() | condition.newly_updated())
             & guard
             & ~condition.any_deps_in_progress()
             & ~condition.in_progress()
         ).with_label("what it reads, its code or its settings changed")
-        for asset, (change, guard) in wanted.items()
+        for asset, guard in {**dict.fromkeys(chain, passed), "duplicates": ~condition.in_progress()}.items()
     }
 
 
@@ -96,22 +91,34 @@ def described(assets: Sequence[dg.AssetsDefinition], settings: Settings) -> list
 
 
 def shaping(settings: Settings) -> dict[str, dict[str, Any]]:
-    """Return, for each asset that has any, the settings that shape its data, as JSON."""
+    """Return, for each asset that has any, the settings that shape its data, as JSON; of what is off, nothing."""
     filtering, release = asdict(settings.filtering), settings.release
     return {
         "figure_candidates": {"raster": asdict(settings.raster), "pdf": asdict(settings.pdf)},
         "filtered_figures": {"filtering": filtering, "texts": asdict(settings.texts)},
-        "recaptions": {"recaptioning": asdict(settings.recaptioning), **prompt(settings.recaptioning)},
-        "quality_metrics": {"metrics": asdict(settings.metrics)},
+        "recaptions": of_engine(settings.recaptioning),
+        "quality_metrics": of_scores(settings.metrics),
         "duplicates": {"bits": filtering["near_duplicate_bits"], **release.licences()},
-        "hf_release": {"release": asdict(release), **release.licences()},
+        "hf_release": {name: getattr(release, name) for name in SHAPING} | release.licences(),
     }
 
 
-def prompt(settings: RecaptionSettings) -> dict[str, str]:
-    """Return the text of a prompt of one's own: its name stays when it changes."""
+def of_engine(settings: RecaptionSettings) -> dict[str, Any]:
+    """Return what shapes recaptions: of a prompt of one's own its text, wherever it lies."""
+    if settings.engine == "context":
+        return {"engine": settings.engine}
     file = Path(settings.prompt)
-    return {"prompt": file.read_text("utf-8")} if settings.engine == "vllm" and file.is_file() else {}
+    prompt = file.read_text("utf-8") if file.is_file() else settings.prompt
+    return {**asdict(settings), "prompt": prompt}
+
+
+def of_scores(settings: MetricSettings) -> dict[str, Any]:
+    """Return what shapes the scores that are turned on."""
+    off = [
+        *(() if settings.clip_score else ("clip_",)),
+        *(() if settings.pseudo_perplexity else ("masked_", "pseudo_perplexity_share")),
+    ]
+    return {name: value for name, value in asdict(settings).items() if not name.startswith(tuple(off))}
 
 
 def columns(asset: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from s1mm_assets import release
 from s1mm_assets.assets.shares import WHOLE, Share, spread
 from s1mm_assets.partitions import SOURCE_BY_YEAR
 from s1mm_assets.resources import quality_report
-from s1mm_assets.resources.check_history import require_passed
+from s1mm_assets.resources.check_history import require_duplicates_passed, require_passed
 from s1mm_assets.resources.decided_partitions import duplicates_of
 from s1mm_assets.resources.settings import Settings
 from s1mm_assets.resources.shard_store import ShardStore
@@ -27,6 +27,7 @@ def cut(
 ) -> ShardSet:
     """The pieces of a release that a share of the shards gives."""
     require_passed(context.instance, [context.partition_key], before="hf_release")
+    require_duplicates_passed(context.instance)
     duplicates = duplicates_of(store, context.partition_key, settings.release)
     inputs = share.of(raw_archives, figure_candidates, recaptions, quality_metrics, duplicates)
     left_out = takedowns_by_shard(store, inputs[0], inputs[1], takedowns(settings))

@@ -29,7 +29,7 @@ def described(
     with captioners.opened(store, workers.map, context.log) as captioner:
         stage = recaptioning.stage(captioner)
         recaptioned = store.derive(stage, context.partition_key, inputs=inputs, report=context.log.info)
-    cost = captioner.cost()
+        cost = captioner.cost()  # the servers go with the block, and what they counted
     context.log.info("share %s: %s", share.key, cost)
     return recaptioned, cost
 
@@ -58,7 +58,8 @@ def recaptions(
     recaptioned, cost = described(
         WHOLE, context, figure_candidates, filtered_figures, store, workers, captioners
     )
-    context.add_output_metadata(cost)
+    if STEPS.pods("recaptions") == 1:  # else each share has said in its log what it cost
+        context.add_output_metadata(cost)
     answers = store.read(recaptioned, "recaptions", recaptioning.SUMMARISED)
     context.add_output_metadata(recaptioning.summary(answers))
     return recaptioned

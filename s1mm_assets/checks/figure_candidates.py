@@ -13,8 +13,8 @@ from s1mm_assets.steps import IF_KILLED, STEPS
 
 ASSET = "figure_candidates"
 DEFECT = (
-    "Materialize figure_candidates for PARTITION again. If it fails again, the stage has a defect: try the papers "
-    "that are shown by `s1mm extract PAPER`, and report them."
+    "Materialize figure_candidates for PARTITION again. If it fails again, the stage has a defect: try "
+    "`s1mm extract FILE` on the files of the papers that are shown (`s1mm fetch` gets one of arXiv), and report them."
 )
 GUARDS = {
     "every_archive_has_one_paper": Guard(

@@ -5,7 +5,10 @@ from collections.abc import Iterable
 import dagster as dg
 from dagster import DagsterEventType
 from dagster._core.event_api import PartitionKeyFilter
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
+from dagster._core.storage.asset_check_execution_record import (
+    AssetCheckExecutionRecord,
+    AssetCheckExecutionRecordStatus,
+)
 
 GUARDS = {
     "raw_archives": (
@@ -43,7 +46,11 @@ GUARDS = {
 }
 """Asset → its blocking checks, in the order of the pipeline."""
 
+DUPLICATES_GUARDS = ("each_image_is_kept_once", "every_duplicate_names_a_kept_figure")
 PUBLICATION_GUARDS = ("the_release_verifies", "no_image_is_released_twice", "datasets_reads_the_release")
+
+
+ENDED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
 
 
 class RefusedByCheck(Exception):  # noqa: N818 - says what is the matter
@@ -75,6 +82,24 @@ def require_passed(
                     f"{asset} for {partition} was refused by {', '.join(checks)}: look at the check, mend what it "
                     "shows, and materialize the partition again"
                 )
+
+
+def require_duplicates_passed(instance: dg.DagsterInstance) -> None:
+    """Refuse to release by a search for duplicates that its own checks refused.
+
+    Raises:
+        RefusedByCheck: They did.
+    """
+    keys = [dg.AssetCheckKey(dg.AssetKey("duplicates"), name) for name in DUPLICATES_GUARDS]
+    last = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    failed = [
+        key.name for key, record in last.items() if evaluated(record) is not None and has_failed(record)
+    ]
+    if failed:
+        raise RefusedByCheck(
+            f"duplicates was refused by {', '.join(failed)}: look at the check, mend what it shows, and run the job "
+            "find_duplicates again"
+        )
 
 
 def require_publication_passed(instance: dg.DagsterInstance) -> None:
@@ -115,11 +140,22 @@ def refused(instance: dg.DagsterInstance, partition: str, asset: str) -> list[st
     last = instance.event_log_storage.get_latest_asset_check_execution_by_key(
         keys, PartitionKeyFilter(key=partition)
     )
-    return [
-        key.name
-        for key, record in last.items()
-        if (broke_down(instance, record, partition) if evaluated(record) is None else has_failed(record))
-    ]
+    return [key.name for key, record in last.items() if refuses(instance, record, partition)]
+
+
+def refuses(instance: dg.DagsterInstance, record: AssetCheckExecutionRecord, partition: str) -> bool:
+    """Whether a check's last record stops a partition; where it was only planned, the last that came to an end counts.
+
+    Else a run that is queued, cancelled, or failed before it came to the check would make its last verdict unsaid.
+    """
+    if evaluated(record) is not None:
+        return has_failed(record)
+    if broke_down(instance, record, partition):
+        return True
+    ended = instance.event_log_storage.get_asset_check_execution_history(
+        record.key, limit=1, status=ENDED, partition_filter=PartitionKeyFilter(key=partition)
+    )
+    return any(evaluated(each) is not None and has_failed(each) for each in ended)
 
 
 def broke_down(instance: dg.DagsterInstance, record: AssetCheckExecutionRecord, partition: str) -> bool:

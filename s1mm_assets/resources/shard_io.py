@@ -35,11 +35,16 @@ class ShardSetIOManager(dg.ConfigurableIOManager):
         """Return the handle of the upstream partition.
 
         Raises:
-            StoreError: The upstream partition has not been materialized.
+            dg.Failure: The upstream partition has not been materialized, or with another schema version. It is not
+                tried again: that would not mend it.
         """
         asset = context.asset_key.path[-1]
         [partition] = context.asset_partition_keys  # a run over a range of one has no partition_key
-        shard_set = self.store.pinned(asset, partition)
+        try:
+            shard_set = self.store.pinned(asset, partition)
+        except StoreError as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
         if shard_set is None:
-            raise StoreError(f"{asset} has not been materialized for {partition}: materialize it first")
+            why = f"{asset} has not been materialized for {partition}: materialize it first"
+            raise dg.Failure(why, allow_retries=False)
         return shard_set

@@ -300,6 +300,8 @@ class ShardStore(dg.ConfigurableResource[Any]):
         Raises:
             StoreError: The file is not what the commit record says.
         """
+        if among is not None and among.is_empty():
+            return
         if commit.schema_version != SCHEMA_VERSION:
             raise StoreError(
                 f"{commit.asset} {commit.partition} {commit.shard} has schema version "

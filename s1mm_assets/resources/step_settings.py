@@ -22,9 +22,11 @@ class StepSettings:
     cpu: float = 4.0
     memory_gib: float = 16.0
     gpus: int = 0  # asked for where the step itself runs a model on them
+    cpu_per_gpu: float = 0.0  # and then for these on top
+    memory_gib_per_gpu: float = 0.0
     node_selector: Mapping[str, str] = field(default_factory=dict)  # of a step with GPUs
     tolerations: tuple[Mapping[str, str], ...] = ()  # of a step with GPUs
-    time_limit_h: float = 24.0  # then its pod is ended; a run that is started again goes on
+    time_limit_h: float = 24.0  # of a pod that runs; what was made by then stays
 
     def __post_init__(self) -> None:
         """Refuse what no pod can ask for."""
@@ -34,6 +36,9 @@ class StepSettings:
             object.__setattr__(self, name, float(getattr(self, name)))
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be above 0")
+        for name in ("cpu_per_gpu", "memory_gib_per_gpu"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be at least 0")
         if self.gpus < 0:
             raise ValueError("gpus must be at least 0")
 
@@ -53,9 +58,11 @@ STEPS: dict[str, StepSettings] = {
     "filtered_figures": StepSettings(cpu=8, memory_gib=32),
     "recaptions": StepSettings(
         pool="gpu",
-        cpu=32,
-        memory_gib=256,
+        cpu=8,
+        memory_gib=32,
         gpus=8,
+        cpu_per_gpu=3,  # a server prepares images on the CPU
+        memory_gib_per_gpu=28,
         node_selector=NODES,
         tolerations=TAINTS,
         time_limit_h=168,

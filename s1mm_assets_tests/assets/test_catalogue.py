@@ -82,6 +82,9 @@ def versions(text: str, folder: Path) -> dict[str, str | None]:
         ('[recaptioning]\nengine = "vllm"\nmodel_revision = "r"\n', {"recaptions"}),
         ("[raster]\nmax_side_px = 1024\n", {"figure_candidates"}),
         ("[metrics]\nclip_score = true\n", {"quality_metrics"}),
+        ('[metrics]\nclip_model = "ViT-L-14"\n', set()),  # it is off
+        ('[recaptioning]\nmodel = "other"\n', set()),  # the engine asks no model
+        ('[release]\nrepository = "my-lab/figures"\n', set()),
         ('[release]\nlicence_policy = "all"\n', {"hf_release"}),
         ("[checks]\nmin_clip_uplift = 0.5\n[steps.recaptions]\npods = 2\n[vllm]\nmax_restarts = 1\n", set()),
     ],
@@ -163,7 +166,7 @@ def graph() -> Iterator[Graph]:
 
 
 def test_new_papers_pass_through_the_graph(graph: Graph) -> None:
-    """What landed is read, and what follows in the same run; the release when duplicates were sought in it."""
+    """What landed is read, and what follows in the same run; then duplicates are sought. The release is for people."""
     assert graph.tick() == {}
     graph.make("landed_papers")
     assert graph.tick() == {name: {"arxiv|2019"} for name in CHAIN[1:]}
@@ -171,8 +174,7 @@ def test_new_papers_pass_through_the_graph(graph: Graph) -> None:
         graph.make(name)
     assert graph.tick() == {"duplicates": {None}}
     graph.make("duplicates", None)
-    assert graph.tick() == {"hf_release": {"arxiv|2019"}}
-    graph.make("hf_release")
+    assert graph.tick() == {}
     assert graph.tick() == {}
 
 
@@ -187,14 +189,6 @@ def test_other_code_makes_anew_what_there_is(graph: Graph) -> None:
     assert graph.tick().get("recaptions") == {"arxiv|2019"}
 
 
-def test_duplicates_make_anew_only_releases_that_there_are(graph: Graph) -> None:
-    """Of partitions that were released; the others wait for their own metrics."""
-    for name in CHAIN:
-        graph.make(name)
-    graph.make("duplicates", None)
-    graph.make("hf_release")
-    for _ in range(2):
-        graph.tick()
-    graph.make("duplicates", None)
-
-    assert graph.tick() == {"hf_release": {"arxiv|2019"}}
+def test_no_release_is_made_by_itself(graph: Graph) -> None:
+    """Nor anything that others see."""
+    assert set(rebuilds()) == {*CHAIN[1:], "duplicates"}

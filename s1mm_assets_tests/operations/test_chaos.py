@@ -4,6 +4,7 @@ import random
 import signal
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -33,8 +34,8 @@ class Chaos:
         self.services.wait(self._is_at_work, "a run to be at work")
         time.sleep(self.moments.uniform(0, 8))
         if victim == "run_worker":
-            for worker in self.services.run_workers()[:1]:
-                worker.kill()
+            worker, *_ = self.services.wait(self.services.run_workers, "a run's worker to be killed")
+            worker.kill()
         elif victim == "postgres":
             self.postgres.stop(how=signal.SIGQUIT)
             time.sleep(self.moments.uniform(0, 4))
@@ -52,7 +53,7 @@ class Chaos:
         """Backfill a job under strikes; then again, undisturbed, what failed, as whoever is on call does."""
         left = list(partitions)
         for _ in range(MOST_ROUNDS):
-            backfill = self.services.backfill(job, left)
+            backfill = self.services.wait(partial(self.services.backfill, job, left), f"{job} to be launched")
             for victim in victims:
                 self.strike(victim)
             victims = ()
@@ -64,7 +65,8 @@ class Chaos:
 
     def is_refused(self, partition: str) -> bool:
         """Whether a check, and no kill, stopped a partition: nothing is gained by running it again."""
-        execution = self.services.last_check("quality_metrics", "few_recaptions_are_degenerate", partition)
+        check = "quality_metrics", "few_recaptions_are_degenerate", partition
+        [execution] = self.services.wait(lambda: [self.services.last_check(*check)], "a check to be read")
         return execution is not None and execution["status"] == "FAILED"
 
 
