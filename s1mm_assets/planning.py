@@ -25,7 +25,7 @@ from s1mm_assets.reports import ASSETS, partition_keys
 from s1mm_assets.resources.captioners.answer_log import logged
 from s1mm_assets.resources.publishers.landing import Landing
 from s1mm_assets.resources.publishers.ledger import Ledger
-from s1mm_assets.resources.shard_store import ShardStore, StoredShard, describe, is_current
+from s1mm_assets.resources.shard_store import ANSWERS, ShardStore, StoredShard, describe, is_current
 from s1mm_assets.resources.shards import Commit, digest_of
 from s1mm_assets.resources.sources.arxiv import ArxivSource
 from s1mm_assets.resources.sources.registry import Sources
@@ -404,10 +404,11 @@ def answers(store: ShardStore, key: str, stage: Stage | None) -> tuple[Amount, l
     """
     decisions = store.pinned("filtered_figures", key)
     current = _current(store, stage, key) if stage else set()
+    logs = _logs(store, key)
     n_answered = n_committed = 0
     tokens: list[int] = []
     for commit in decisions.shards if decisions else ():
-        found = list(logged(store, key, commit.shard))
+        found = list(logged(store, key, commit.shard)) if commit.shard in logs else []
         tokens += [answer.n_completion_tokens for answer in found if answer.n_completion_tokens is not None]
         if commit.shard in current:
             n_committed += n_kept(store, commit, "decisions")
@@ -419,11 +420,19 @@ def answers(store: ShardStore, key: str, stage: Stage | None) -> tuple[Amount, l
     return Amount(n_answered + n_committed, basis), tokens
 
 
+def _logs(store: ShardStore, key: str) -> set[str]:
+    """Return the shards of a partition that have an answer log: listed once, and not shard by shard."""
+    from pyarrow import fs as pafs
+
+    folder = pafs.FileSelector(store.path(ANSWERS, *key.split("|")), allow_not_found=True)
+    return {info.base_name for info in store.fs.get_file_info(folder)}
+
+
 def _logged_tokens(store: ShardStore, key: str) -> list[int]:
     """Return the tokens of some logged answers of a partition: of its first shards that hold enough."""
     tokens: list[int] = []
-    decisions = store.pinned("filtered_figures", key)
-    for commit in decisions.shards if decisions else ():
+    decisions, logs = store.pinned("filtered_figures", key), _logs(store, key)
+    for commit in (each for each in (decisions.shards if decisions else ()) if each.shard in logs):
         counts = (answer.n_completion_tokens for answer in logged(store, key, commit.shard))
         tokens += [count for count in counts if count is not None]
         if len(tokens) >= SAMPLE:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         NOT_KNOWN,
         PartitionFacts,
         count_rejections,
+        joined_facts,
         partition_facts,
     )
     from s1mm_assets.release.layout import Piece, pieces_of
@@ -23,7 +24,10 @@ else:
         __name__,
         {
             "card": ["attribution", "dataset_card", "not_evaluated_scores"],
-            "facts": ["FACTS_READ", "NOT_KNOWN", "PartitionFacts", "count_rejections", "partition_facts"],
+            "facts": [
+                *("FACTS_READ", "NOT_KNOWN", "PartitionFacts"),
+                *("count_rejections", "joined_facts", "partition_facts"),
+            ],
             "layout": ["Piece", "pieces_of"],
             "publication": ["Publication", "PublicationError", "manifest_in", "publish"],
             "verify": ["Problem"],
@@ -44,6 +48,7 @@ __all__ = [
     "attribution",
     "count_rejections",
     "dataset_card",
+    "joined_facts",
     "manifest_in",
     "not_evaluated_scores",
     "partition_facts",

@@ -90,7 +90,7 @@ MAX_IMAGE_BYTES = 2**40  # more is no length of an image
 MAX_ROW_GROUP_BYTES = 512 * 2**20  # eight times what the release writes
 MAX_ROW_GROUP_ROWS = 1 << 20
 BATCH_ROWS = 256  # decoded at a time
-TABLE_ROWS = 1 << 16
+TABLE_ROWS = 1 << 13  # that wait to be written, a kilobyte each
 # An archive of images unpacks to about its own length, and to what its records say; a bomb to a thousand times that.
 BOMB_RATIO = 4
 BOMB_ALLOWANCE_BYTES = 16 * 2**20

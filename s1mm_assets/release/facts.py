@@ -1,8 +1,9 @@
 """What a dataset card says in numbers, counted partition by partition from the tables of every stage."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import polars as pl
 
@@ -105,6 +106,11 @@ class PartitionFacts:
     measures: Mapping[str, Sums] = field(default_factory=dict)  # over the records where it is not null
 
 
+NUMBERS = ("n_papers", "n_figures", "n_records", "n_recipes", "n_tombstones", "n_record_papers")
+COUNTS = ("n_bytes", "rejections", "licences", "engines", "subjects")
+"""The fields of `PartitionFacts` that add up."""
+
+
 def partition_facts(source: str, year: int, read: ReadTable) -> PartitionFacts:
     """Count one partition."""
     records = read("hf_release", "records")
@@ -137,6 +143,22 @@ def partition_facts(source: str, year: int, read: ReadTable) -> PartitionFacts:
         subjects=Counter(subject or NOT_KNOWN for subject in metrics["subject"].to_list()),
         measures=measured(metrics),
     )
+
+
+def joined_facts(parts: Sequence[PartitionFacts]) -> PartitionFacts:
+    """Return the numbers of a partition from those of its shards: a paper, with all its figures, is in one of them.
+
+    Args:
+        parts: At least one, all of one source and year.
+    """
+    added: dict[str, Any] = {name: sum(getattr(part, name) for part in parts) for name in NUMBERS}
+    for name in COUNTS:
+        counts: Counter[Any] = Counter()
+        for part in parts:
+            counts.update(getattr(part, name))
+        added[name] = dict(sorted(counts.items())) if name in ("n_bytes", "rejections") else counts
+    sums = {name: sum((part.measures[name] for part in parts), Sums()) for name in parts[0].measures}
+    return PartitionFacts(source=parts[0].source, year=parts[0].year, measures=sums, **added)
 
 
 def measured(metrics: pl.DataFrame) -> dict[str, Sums]:

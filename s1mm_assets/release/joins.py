@@ -14,7 +14,7 @@ import polars as pl
 from s1mm_assets.release.licences import Licence
 from s1mm_assets.release.problems import MAX_LISTED, Problems
 
-PASS_ROWS = 1_000_000
+PASS_ROWS = 100_000  # some 200 MiB, joined
 
 Allows = Callable[[Licence], bool]
 """Whether an image under a licence may be in the release."""
@@ -88,13 +88,13 @@ def check(tables: Tables, problems: Problems, allows: Allows | None = None) -> N
         check_attribution(tables, source, year, problems)
 
 
-def shares(key: str, *groups: Sequence[Table], columns: Sequence[str] = ()) -> Iterator[list[pl.DataFrame]]:
+def shares(key: str, *groups: Sequence[Table], columns: Sequence[str]) -> Iterator[list[pl.DataFrame]]:
     """Yield the rows of each group of tables, share by share of the values of a key.
 
     Args:
         key: A column of all of them.
         groups: Tables of one kind each, or of kinds that have the columns.
-        columns: Those wanted; none: all.
+        columns: Those wanted, of the groups that have them.
     """
     n_shares = max(1, math.ceil(max(sum(table.n_rows for table in group) for group in groups) / PASS_ROWS))
     for share in range(n_shares):
@@ -103,14 +103,14 @@ def shares(key: str, *groups: Sequence[Table], columns: Sequence[str] = ()) -> I
 
 
 def collected(group: Sequence[Table], condition: pl.Expr | None, columns: Sequence[str]) -> pl.DataFrame:
-    """Return the rows of tables that a condition holds for, or all; of no tables, none."""
+    """Return some columns of the rows of tables that a condition holds for, or of all; of no tables, none."""
     if not group:
         return pl.DataFrame(schema=NOTHING)
-    wanted = list(columns) or None
-    if condition is None:
-        return pl.concat([pl.read_parquet(table.file, columns=wanted) for table in group])
-    scans = [pl.scan_parquet(table.file).select(wanted or pl.all()) for table in group]
-    return pl.concat(scans).filter(condition).collect()
+    present = pl.read_parquet_schema(group[0].file)
+    scans = [pl.scan_parquet(table.file) for table in group]
+    if condition is not None:
+        scans = [scan.filter(condition) for scan in scans]
+    return pl.concat(scan.select(name for name in columns if name in present) for scan in scans).collect()
 
 
 NOTHING: dict[str, type[pl.DataType]] = {
@@ -176,7 +176,8 @@ def check_images(tables: Tables, source: str, year: int | None, problems: Proble
     if not tables.are_read(("records", "images"), source, year):
         return
     groups = (tables.chosen(kind, source, year) for kind in ("records", "recipes", "images"))
-    for all_records, recipes, images in shares("image_path", *groups):
+    columns = (*("path", "n", "image_path", "figure_id"), *("image_sha256", "image_size_bytes", "n_bytes"))
+    for all_records, recipes, images in shares("image_path", *groups, columns=columns):
         records = only_first(all_records, "image_path")
         check_withheld(images, recipes, "image", "image_path", problems)
         met = images.join(recipes, on="image_path", how="anti").join(
@@ -219,7 +220,8 @@ def check_rows(tables: Tables, kind: str, source: str, year: int, problems: Prob
     if not tables.are_read(("records", kind), source, year):
         return
     groups = (tables.chosen(each, source, year) for each in ("records", "recipes", kind))
-    for all_records, recipes, rows in shares("figure_id", *groups):
+    columns = ("path", "n", "figure_id", "paper_id", "line", "is_own_image")
+    for all_records, recipes, rows in shares("figure_id", *groups, columns=columns):
         records = only_first(all_records, "figure_id")
         check_withheld(rows, recipes, kind, "figure_id", problems)
         met = rows.join(recipes, on="figure_id", how="anti").join(
@@ -241,7 +243,8 @@ def check_attribution(tables: Tables, source: str, year: int, problems: Problems
     if not tables.are_read(("records", "attribution"), source, year):
         return
     groups = (tables.chosen(kind, source, year) for kind in ("records", "attribution"))
-    for records, named in shares("paper_id", *groups):
+    columns = ("path", "n", "paper_id", "licence", "n_figures")
+    for records, named in shares("paper_id", *groups, columns=columns):
         papers = only_first(records, "paper_id")
         check_met_once(papers, named, ("attribution", "paper_id"), pl.col("paper_id"), problems)
         orphans = named.join(papers, on="paper_id", how="anti")

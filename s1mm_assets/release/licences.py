@@ -7,6 +7,7 @@ a sentence. What is not surely one licence is none: then nothing allows to pass 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 ARXIV = "LicenseRef-arXiv-nonexclusive-distrib-1.0"
 ARXIV_ASSUMED = "LicenseRef-arXiv-assumed-1991-2003"
@@ -85,7 +86,13 @@ def read_licence(text: str | None) -> Licence:
     Args:
         text: An address, a code, an SPDX id, a sentence, or several of them between `AND`, which must agree.
     """
-    whole = (text or "")[:MAX_CHARS].translate(HYPHENS | INVISIBLE).replace("%2D", "-").replace("%2d", "-")
+    return meant((text or "")[:MAX_CHARS])
+
+
+@lru_cache(maxsize=1024)  # millions of figures are under a few licences
+def meant(text: str) -> Licence:
+    """Return the licence that a text of bounded length means."""
+    whole = text.translate(HYPHENS | INVISIBLE).replace("%2D", "-").replace("%2d", "-")
     statements = [" ".join(each.split()) for each in whole.split(AND) if each.strip()]
     found = [stated(each) for each in statements]
     known = [each for each in found if each is not None and each.spdx is not None]

@@ -22,7 +22,7 @@ TURN_ON = {
 
 
 DRAWN = (
-    *("caption_length_chars", "recaption_length_chars", "subject"),
+    *("caption_length_chars", "recaption_length_chars"),
     *("caption_pseudo_perplexity", "recaption_pseudo_perplexity"),
     *("caption_clip_score", "recaption_clip_score", "recaption_shuffled_clip_score"),
 )
@@ -65,18 +65,19 @@ def unevaluated(settings: Settings) -> dict[str, str]:
 
 def pictures(metrics: pl.DataFrame) -> dict[str, dg.MetadataValue]:
     """Return the same as metadata."""
-    return {f"picture/{name}": as_markdown(name, png) for name, png in drawn(metrics).items()}
+    subjects = dict(metrics["subject"].value_counts().iter_rows())
+    return {f"picture/{name}": as_markdown(name, png) for name, png in drawn(metrics, subjects).items()}
 
 
-def drawn(metrics: pl.DataFrame) -> dict[str, bytes]:
+def drawn(metrics: pl.DataFrame, subjects: Mapping[str | None, int]) -> dict[str, bytes]:
     """Return the paper's Figures 1, 2, 5 and 6 as PNG; without those that were not evaluated.
 
     Args:
         metrics: `DRAWN` of the figures that are shown.
+        subjects: Subject → figures; None, where it is not known.
     """
     from s1mm_assets.metrics import charts  # matplotlib takes half a second to load
 
-    subjects = dict(metrics["subject"].value_counts().iter_rows())
     made = {
         "lengths": charts.length_histograms(
             metrics["caption_length_chars"], metrics["recaption_length_chars"]

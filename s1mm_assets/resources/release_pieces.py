@@ -1,12 +1,12 @@
 """What a publication is joined from: partitions of the shard store, pinned once for pieces, card and manifest."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 import polars as pl
 
 from s1mm_assets.partitions import source_and_year
-from s1mm_assets.release import FACTS_READ, PartitionFacts, Piece, partition_facts, pieces_of
+from s1mm_assets.release import FACTS_READ, PartitionFacts, Piece, joined_facts, partition_facts, pieces_of
 from s1mm_assets.release.stage import READS
 from s1mm_assets.release.stage import stage as release_stage
 from s1mm_assets.release.takedowns import Takedown
@@ -22,10 +22,13 @@ from s1mm_assets.resources.settings import Settings
 from s1mm_assets.resources.shard_store import ShardStore, StoreError, check_inputs
 from s1mm_assets.resources.shards import Commit, ShardSet, digest_of
 from s1mm_assets.resources.takedowns import released_without, takedowns, takedowns_without_effect
+from s1mm_assets.sampling import is_sampled
 from s1mm_assets.tables import Metric, ReleaseFile, columns_of, schema_of
 
 Handles = Mapping[str, ShardSet]  # asset → its handle
 N_NAMED = 10  # partitions that a message names
+BATCH_ROWS = 50_000  # of records, whose rows in every table are in memory together; or one shard
+SEED = 0
 
 
 class StoredPieces:
@@ -64,28 +67,47 @@ class StoredPieces:
 
     def facts(self) -> list[PartitionFacts]:
         """Count what the card says of each partition."""
-        return [self._facts(key, handles) for key, handles in self._partitions.items()]
+        return [
+            joined_facts([self._facts_of(handles, shards) for shards in batches(handles["hf_release"])])
+            for handles in self._partitions.values()
+        ]
 
-    def _facts(self, key: str, handles: Handles) -> PartitionFacts:
+    def _facts_of(self, handles: Handles, shards: Collection[str]) -> PartitionFacts:
+        """Count what the card says of some shards."""
+
         def read(asset: str, table: str) -> pl.DataFrame:
-            handle = handles.get(asset, ShardSet(asset=asset, partition=key))
-            return self._store.read(handle, table, FACTS_READ[asset][table])
+            return self._rows(handles, shards, asset, table, FACTS_READ[asset][table])
 
-        return partition_facts(*source_and_year(key), read)
+        return partition_facts(*source_and_year(handles["hf_release"].partition), read)
+
+    def _rows(
+        self, handles: Handles, shards: Collection[str], asset: str, table: str, columns: Sequence[str]
+    ) -> pl.DataFrame:
+        """Read a table of some shards of an asset; nothing where it has none."""
+        commits = handles[asset].shards if asset in handles else ()
+        own = tuple(commit for commit in commits if commit.shard in shards)
+        partition = handles["hf_release"].partition
+        return self._store.read(ShardSet(asset=asset, partition=partition, shards=own), table, columns)
 
     def takedowns_without_effect(self, entries: Sequence[Takedown]) -> list[str]:
         """Return the takedowns that name nothing in any partition: written wrongly, perhaps."""
         pairs = [(each["raw_archives"], each["figure_candidates"]) for each in self._partitions.values()]
         return takedowns_without_effect(self._store, pairs, entries)
 
-    def released_metrics(self, columns: Sequence[str]) -> pl.DataFrame:
-        """Return some columns of `metrics` of every released record."""
+    def released_metrics(self, columns: Sequence[str], *, share: float = 1.0) -> pl.DataFrame:
+        """Return some columns of `metrics` of every released record, or of a sample of this share.
+
+        Rows are in memory a batch of shards at a time, but for those returned.
+        """
         frames = []
         for handles in self._partitions.values():
-            records = self._store.read(handles["hf_release"], "records", ["figure_id", "rejection"])
-            released = records.filter(pl.col("rejection").is_null())
-            metrics = self._store.read(handles["quality_metrics"], "metrics", ["figure_id", *columns])
-            frames.append(metrics.join(released, on="figure_id", how="semi").select(columns))
+            for shards in batches(handles["hf_release"]):
+                records = self._rows(handles, shards, "hf_release", "records", ["figure_id", "rejection"])
+                released = records.filter(pl.col("rejection").is_null())
+                if share < 1:
+                    released = released.filter(is_sampled(released["figure_id"], share=share, seed=SEED))
+                metrics = self._rows(handles, shards, "quality_metrics", "metrics", ["figure_id", *columns])
+                frames.append(metrics.join(released, on="figure_id", how="semi").select(columns))
         return pl.concat([schema_of(Metric).to_frame().select(columns), *frames])
 
     def provenance(self) -> dict[str, dict[str, list[Any]]]:
@@ -106,6 +128,20 @@ class StoredPieces:
         for handles in self._partitions.values():
             for handle in handles.values():
                 yield from handle.shards
+
+
+def batches(released: ShardSet) -> Iterator[set[str]]:
+    """Yield shards of a partition of hf_release, some at a time: one batch of none where it has none."""
+    batch: set[str] = set()
+    n_rows = 0
+    for commit in released.shards:
+        batch.add(commit.shard)
+        n_rows += commit.tables["records"].n_rows or 0
+        if n_rows >= BATCH_ROWS:
+            yield batch
+            batch, n_rows = set(), 0
+    if batch or not released.shards:
+        yield batch
 
 
 def pinned(store: ShardStore) -> dict[str, Handles]:

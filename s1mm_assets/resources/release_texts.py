@@ -23,6 +23,8 @@ CAPTIONS = {
     "clip_scores": "CLIP scores of captions and recaptions",
     "rejections": "What became of the figures that were found",
 }
+COUNTED = ("subjects", "rejections")  # of all
+MOST_DRAWN = 200_000  # records: more of them change no line of a picture by its width
 TURN_ON = {
     "CLIP score": "set clip_score = true under [metrics]",
     "pseudo-perplexity": "set pseudo_perplexity = true under [metrics]",
@@ -37,7 +39,8 @@ class ReleaseTexts:
         self._terms = terms(settings)
         self._facts = pieces.facts()
         self._made_by = pieces.provenance()
-        self._pictures = pictures(pieces, self._facts)
+        self._share = share_drawn(self._facts)
+        self._pictures = pictures(pieces, self._facts, self._share)
 
     def __call__(self, history: Sequence[Edition]) -> dict[str, bytes]:
         """Return the texts by path.
@@ -69,7 +72,7 @@ class ReleaseTexts:
             thresholds=thresholds(self._made_by.get("filtered_figures", {}).get("settings", [])),
             score_settings=TURN_ON,
             history=history,
-            pictures={path_of(name): CAPTIONS[name] for name in self._pictures},
+            pictures={path_of(name): self._caption(name) for name in self._pictures},
         )
 
     def dataset(self) -> dict[str, Any]:
@@ -85,6 +88,12 @@ class ReleaseTexts:
             "made_by": self._made_by,
         }
 
+    def _caption(self, picture: str) -> str:
+        is_sampled = self._share < 1 and picture not in COUNTED
+        return CAPTIONS[picture] + (
+            f", of a sample of {self._share:.1%} of the records" if is_sampled else ""
+        )
+
     def _licences(self) -> list[str]:
         found = {
             licence for fact in self._facts for licence, released_as in fact.licences if released_as == IMAGE
@@ -97,8 +106,14 @@ def path_of(picture: str) -> str:
     return f"pictures/{picture}.png"
 
 
-def pictures(pieces: StoredPieces, facts: Sequence[release.PartitionFacts]) -> dict[str, bytes]:
-    """Draw the released records, and what became of all figures; nothing where there are none."""
+def share_drawn(facts: Sequence[release.PartitionFacts]) -> float:
+    """Return the share of the released records that distributions are drawn from."""
+    n_released = sum(fact.n_records + fact.n_recipes for fact in facts)
+    return min(1.0, MOST_DRAWN / n_released) if n_released else 1.0
+
+
+def pictures(pieces: StoredPieces, facts: Sequence[release.PartitionFacts], share: float) -> dict[str, bytes]:
+    """Draw a share of the released records, and what became of all figures; nothing where there are none."""
     from s1mm_assets.metrics import charts  # matplotlib takes half a second to load
 
     n_found = sum(fact.n_figures for fact in facts)
@@ -108,5 +123,10 @@ def pictures(pieces: StoredPieces, facts: Sequence[release.PartitionFacts]) -> d
     for fact in facts:
         counts.update(fact.rejections)
     made = {"rejections": charts.rejection_waterfall(n_found, steps(dict(sorted(counts.items()))))}
-    metrics = pieces.released_metrics(DRAWN)
-    return {**made, **(drawn(metrics) if len(metrics) else {})}
+    metrics = pieces.released_metrics(DRAWN, share=share)
+    if metrics.is_empty():
+        return made
+    subjects: Counter[str | None] = Counter()
+    for fact in facts:
+        subjects.update({None if each == release.NOT_KNOWN else each: n for each, n in fact.subjects.items()})
+    return {**made, **drawn(metrics, subjects)}

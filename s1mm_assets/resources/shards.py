@@ -6,7 +6,7 @@ Both are plain JSON with sorted keys, so that equal content has equal bytes and 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 FORMAT = 1
@@ -85,10 +85,15 @@ def digest_of(record: Any) -> str:
 def load_commit(record: Mapping[str, Any]) -> Commit:
     """Read a commit record back from JSON."""
     parts = {
-        kind: {name: StoredFile(**stored) for name, stored in record[kind].items()}
+        kind: {name: StoredFile(**known(StoredFile, stored)) for name, stored in record[kind].items()}
         for kind in ("tables", "files")
     }
-    return Commit(**{**record, **parts})
+    return Commit(**{**known(Commit, record), **parts})
+
+
+def known(row: type, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that this code knows: later code may have added others, and be rolled back."""
+    return {name: record[name] for name in (each.name for each in fields(row)) if name in record}
 
 
 def load_shard_set(record: Mapping[str, Any]) -> ShardSet:

@@ -9,7 +9,14 @@ import polars as pl
 import pytest
 import yaml
 
-from s1mm_assets.release import FACTS_READ, PartitionFacts, ReleaseSettings, dataset_card, partition_facts
+from s1mm_assets.release import (
+    FACTS_READ,
+    PartitionFacts,
+    ReleaseSettings,
+    dataset_card,
+    joined_facts,
+    partition_facts,
+)
 from s1mm_assets.release.card import cell, size_category
 from s1mm_assets.release.facts import MEASURES, Sums
 from s1mm_assets.release.records import RECORD
@@ -134,6 +141,18 @@ def test_measures_are_of_the_records(facts: PartitionFacts) -> None:
     assert facts.measures["grounding"] == Sums(6, 3, 3)  # two claims of each record, one of them grounded
     assert facts.measures["caption_clip_score"].n == 0
     assert (Sums(2, 4.0, 10.0).mean, Sums(2, 4.0, 10.0).standard_deviation) == (2.0, 1.0)
+
+
+def test_facts_of_shards_add_up(facts: PartitionFacts) -> None:
+    """Counted shard by shard, so that memory is bounded, a partition has the numbers that it has as a whole."""
+    first = facts_of(FIGURES[:-1], [archive("2301.01234"), archive("9", "corrupt")])
+    second = facts_of(FIGURES[-1:], [archive("2301.00002")])
+
+    both = joined_facts([first, second])
+
+    assert replace(both, n_bytes={}) == replace(facts, n_bytes={})  # compressed apart, pieces are longer
+    assert both.n_bytes.keys() == facts.n_bytes.keys()
+    assert joined_facts([facts]) == facts
 
 
 def test_a_partition_that_was_never_made_counts_nothing() -> None:
