@@ -8,6 +8,8 @@ export S1MM_SOURCES ?= $(CURDIR)/var/demo/sources
 export S1MM_STORE ?= $(CURDIR)/var/demo/store
 export S1MM_RELEASE ?= $(CURDIR)/var/demo/release
 export DAGSTER_HOME ?= $(CURDIR)/var/dagster
+# What the tests saw of the UI, to be looked at.
+export S1MM_SCREENSHOTS ?= $(CURDIR)/var/screenshots
 
 .PHONY: help demo test test-vllm test-k8s check dev bench golden system browser database
 
