@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import psutil
 import pytest
 
 
@@ -23,3 +24,11 @@ def s3_uri() -> Iterator[str]:
     yield f"s3://store/data?endpoint_override={host}:{port}&scheme=http&region=us-east-1"
     server.stop()
     patch.undo()
+
+
+@pytest.fixture
+def nothing_left_running() -> Iterator[None]:
+    """Fail a test that leaves a child process. Services of other tests on the same worker may run on."""
+    before = psutil.Process().children()
+    yield
+    assert [child for child in psutil.Process().children() if child not in before] == []

@@ -194,6 +194,7 @@ def test_postscript_sees_no_environment(renderers: ChildRenderers, monkeypatch: 
     assert all(map(is_white_or_none, [draw(attempt, renderers), *pictures]))
 
 
+@pytest.mark.usefixtures("nothing_left_running")
 @pytest.mark.needs("gs")
 def test_an_endless_program_is_killed(renderers: ChildRenderers) -> None:
     """Its CPU time ends; the row says so; nothing is left running."""
@@ -203,9 +204,9 @@ def test_an_endless_program_is_killed(renderers: ChildRenderers) -> None:
 
     assert refusal(picture) is Rejection.TIMED_OUT
     assert "ghostscript" in str(picture)
-    assert psutil.Process().children(recursive=True) == []
 
 
+@pytest.mark.usefixtures("nothing_left_running")
 def test_a_child_that_waits_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Waiting takes no CPU time; the wall clock bounds it, and what the child started ends with it."""
     monkeypatch.setattr("s1mm_assets.resources.child_process.WALL_PER_CPU", 0.5)
@@ -216,7 +217,6 @@ def test_a_child_that_waits_is_killed(tmp_path: Path, monkeypatch: pytest.Monkey
     assert (
         refusal(draw(eps(b""), Renderers(cpu_s=1, ghostscript=str(waits)).pictures())) is Rejection.TIMED_OUT
     )
-    assert psutil.Process().children(recursive=True) == []
 
 
 @pytest.mark.needs("gs")
@@ -312,13 +312,13 @@ def test_what_neither_can_draw_is_unreadable(kids: bytes, renderers: ChildRender
     assert "poppler" in picture.evidence
 
 
+@pytest.mark.usefixtures("nothing_left_running")
 @pytest.mark.needs("pdftoppm")
 def test_poppler_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A second try that does not end is killed with all that it started."""
     monkeypatch.setattr("s1mm_assets.resources.child_process.WALL_PER_CPU", 0.01)
 
     assert refusal(draw(REPAIRABLE, Renderers(cpu_s=1).pictures())) is Rejection.TIMED_OUT
-    assert psutil.Process().children(recursive=True) == []
 
 
 def svg(body: str, *, head: str = 'width="200" height="100"') -> bytes:
@@ -405,6 +405,7 @@ def opened_png() -> bytes:
     return out.getvalue()
 
 
+@pytest.mark.usefixtures("nothing_left_running")
 @pytest.mark.parametrize(
     ("body", "reasons"),
     [
@@ -435,7 +436,6 @@ def test_hostile_svg_is_bounded(body: str, reasons: set[str | None]) -> None:
     picture = draw(svg(body), small)
 
     assert (picture.rejection.value if isinstance(picture, Refused) else None) in reasons
-    assert psutil.Process().children(recursive=True) == []
 
 
 def test_missing_programs_are_named() -> None:
