@@ -50,17 +50,8 @@ def markup_row(
         drawn: The same figure in the paper's PDF, which fills the gap where the file is missing.
     """
     from s1mm_assets.extraction.jats import JatsFigure
-    from s1mm_assets.extraction.latex import LatexFigure
 
-    is_latex = isinstance(figure, LatexFigure)
-    rejection: Rejection | None = None
-    evidence = figure.ambiguous
-    if isinstance(picture, Refused):
-        rejection, evidence = picture.rejection, picture.evidence
-    elif picture is None and isinstance(figure, LatexFigure) and figure.drawn_in_tex:
-        rejection, evidence = Rejection.DRAWN_IN_TEX, figure.drawn_by
-    elif picture is None:
-        rejection, evidence = Rejection.GRAPHICS_MISSING, figure.graphics_path
+    rejection, evidence = absence(figure, picture)
     if rejection is not None and drawn is not None and isinstance(drawn.picture, Picture):
         picture, evidence = drawn.picture, f"cut out of the PDF; its own file: {rejection.value}"
         rejection = None
@@ -70,7 +61,7 @@ def markup_row(
         figure_id=f"{job.source}:{job.paper_id}#{figure.figure_ordinal}.{figure.panel_ordinal}",
         paper_id=job.paper_id,
         figure_number=figure.figure_number,
-        method="latex" if is_latex else "jats",
+        method="jats" if isinstance(figure, JatsFigure) else "latex",
         environment=figure.environment,
         labels=list(figure.labels),
         caption=figure.caption,
@@ -89,6 +80,21 @@ def markup_row(
         rights=figure.rights if isinstance(figure, JatsFigure) else None,
         **image_columns(picture),
     )
+
+
+def absence(
+    figure: LatexFigure | JatsFigure, picture: Picture | Refused | None
+) -> tuple[Rejection | None, str | None]:
+    """Return why a figure has no picture of its own, and what was seen of it; of one that has, what is ambiguous."""
+    from s1mm_assets.extraction.latex import LatexFigure
+
+    if isinstance(picture, Refused):
+        return picture.rejection, picture.evidence
+    if picture is not None:
+        return None, figure.ambiguous
+    if isinstance(figure, LatexFigure) and figure.drawn_in_tex:
+        return Rejection.DRAWN_IN_TEX, figure.drawn_by
+    return Rejection.GRAPHICS_MISSING, figure.graphics_path
 
 
 def pdf_row(job: PaperJob, figure: PdfFigure) -> FigureCandidate:

@@ -19,6 +19,10 @@ _ENDED = {
     dg.DagsterEventType.STEP_FAILURE,
     dg.DagsterEventType.STEP_SKIPPED,
 }
+_PLANNED = {  # they name steps that have not begun
+    dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
+    dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED,
+}
 
 
 @dataclass(slots=True)
@@ -54,21 +58,13 @@ class RunNow:
             return
         if kind is dg.DagsterEventType.STEP_START:
             self.steps[key] = StepNow(key, entry.timestamp)
-        step = self.steps.get(key)
-        if step is None:  # of a step that is planned, or whose beginning lies too far back in the log
-            if kind in _PLANNED:
-                return
-            step = self.steps[key] = StepNow(key, entry.timestamp)
+        if kind in _PLANNED:
+            return
+        step = self.steps.setdefault(key, StepNow(key, entry.timestamp))  # its beginning may lie too far back
         words = (event.message if event else entry.user_message) or ""
         step.message = printable(words.partition("\n")[0])[:200]
         if event is None and (found := _SHARD.search(words)):
             step.shard = printable(found[1])
-
-
-_PLANNED = (
-    dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
-    dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED,
-)
 
 
 class InstanceRuns:
