@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -21,6 +22,9 @@ SHIM = Path(__file__).with_name("torchvision_shim")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Keep models from the network, let torchvision load on a CPU, and register a marker."""
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # what a shell starts beside itself ignores Ctrl-C
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(SHIM), os.environ.get("PYTHONPATH")]))
     spec = importlib.util.spec_from_file_location("torchvision_shim", SHIM / "sitecustomize.py")
