@@ -29,38 +29,56 @@ LINES_BESIDE = 10  # of a screen: titles, heads, the sum, the hint
 class Look:
     """Store and runs, looked at again and again: only what changed is read."""
 
-    def __init__(self, runs: "InstanceRuns | None") -> None:
+    def __init__(self) -> None:
         """Read nothing yet."""
         from s1mm_assets import definitions, reports
 
         self._store, self._sources = definitions.STORE, definitions.SOURCES
         self._tally = reports.Tally(self._store, reports.COUNTED)
-        self._runs = runs
+        self.runs: InstanceRuns | None = None
         self.title = f"Store {self._store.uri}"
         self.rows = pl.DataFrame(schema={"partition": pl.String})
         self.running: Sequence[RunNow] = ()
         self.n_queued = 0
-        self.trouble = ""
+        self._troubles: dict[str, str] = {}
 
     def now(self) -> None:
         """Look at both.
 
         Raises:
-            StoreError: The store has what this code does not read.
+            StoreError, OSError: The store cannot be read.
         """
         from s1mm_assets import reports
 
+        if self.runs:
+            with self.noting("the instance of DAGSTER_HOME does not answer", Exception):
+                self.running, self.n_queued = self.runs.running(), self.runs.n_queued()
         self.rows = reports.status(self._store, self._sources, tally=self._tally)
-        if self._runs:
-            try:
-                self.running, self.n_queued = self._runs.running(), self._runs.n_queued()
-                self.trouble = ""
-            except Exception as error:  # whatever a database raises: the store is worth seeing without
-                self.trouble = f"the instance of DAGSTER_HOME does not answer: {words_of(error)}"
+
+    def again(self) -> None:
+        """Look at both; where the store cannot be read, what was seen of it stays, and that is said."""
+        from s1mm_assets.resources.shard_store import StoreError
+
+        with self.noting("the store cannot be read", StoreError, OSError):
+            self.now()
+
+    @contextmanager
+    def noting(self, trouble: str, *errors: type[Exception]) -> Iterator[None]:
+        """Note a trouble with its error for as long as it lasts. A database's may be of any type."""
+        try:
+            yield
+            self._troubles.pop(trouble, None)
+        except errors as error:
+            self._troubles[trouble] = f"{trouble}: {words_of(error)}"
+
+    @property
+    def trouble(self) -> str:
+        """What could not be looked at, and why."""
+        return "; ".join(self._troubles.values())
 
     def status_of(self, run_id: str) -> str:
         """Return how a run ended."""
-        return self._runs.status_of(run_id).lower() if self._runs else ""
+        return self.runs.status_of(run_id).lower() if self.runs else ""
 
 
 def show(*, as_json: bool) -> None:
@@ -78,6 +96,7 @@ def watch(every_s: float) -> None:
     """Show both again and again until Ctrl-C: in place in a terminal, else a line for each change."""
     try:
         with opened() as look:
+            look.now()  # a store that cannot be read at all is no matter of patience
             (watch_in_place if out.is_terminal else print_changes)(look, every_s)
     except KeyboardInterrupt:
         return
@@ -88,19 +107,17 @@ def watch(every_s: float) -> None:
 @contextmanager
 def opened() -> Iterator[Look]:
     """Look at the store, and at the instance of DAGSTER_HOME; where that cannot be opened, say so."""
-    runs, trouble = None, ""
+    look = Look()
     with ExitStack() as stack:
         if os.environ.get("DAGSTER_HOME"):
             import dagster as dg
 
             from s1mm_assets.resources.instance_runs import InstanceRuns
 
-            try:
-                runs = InstanceRuns(stack.enter_context(dg.DagsterInstance.get()))
-            except Exception as error:  # whatever its storage raises
-                trouble = f"the instance of DAGSTER_HOME cannot be opened: {words_of(error)}"
-        look = Look(runs)
-        look.trouble = trouble
+            with look.noting(
+                "the instance of DAGSTER_HOME cannot be opened", Exception
+            ):  # what its storage raises
+                look.runs = InstanceRuns(stack.enter_context(dg.DagsterInstance.get()))
         yield look
 
 
@@ -126,7 +143,7 @@ def watch_in_place(look: Look, every_s: float) -> None:
     hint = Text("Ctrl-C ends this, and nothing else.", style="dim")
     with Live(console=out, auto_refresh=False) as live:
         for _ in pauses(every_s):
-            look.now()
+            look.again()
             n_rows = out.height - LINES_BESIDE - max(1, len(look.running))
             parts: list[RenderableType] = [
                 runs_table(look),
@@ -187,7 +204,7 @@ def print_changes(look: Look, every_s: float) -> None:
     for _ in pauses(every_s):
         if reader.poll(0):
             raise BrokenPipeError
-        look.now()
+        look.again()
         now = {"waiting runs": f"{look.n_queued:,}", "trouble": look.trouble or "none"} | store_lines(
             look.rows
         )

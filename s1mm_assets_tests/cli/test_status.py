@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -105,6 +106,17 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
     return made
 
 
+@contextmanager
+def watching(environment: dict[str, str], **streams: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """A watching command, which is ended in any case."""
+    command = [str(S1MM), "status", "--watch", "--every", "0.2"]
+    with subprocess.Popen(command, env=environment, **streams) as watch:
+        try:
+            yield watch
+        finally:
+            watch.kill()
+
+
 class Reader:
     """What a watching command writes, as it comes."""
 
@@ -161,12 +173,9 @@ def test_an_instance_that_cannot_be_opened_costs_a_line(installation: Installati
 def test_in_a_pipe_a_watch_prints_what_changes_until_it_is_ended(tmp_path: Path) -> None:
     """Each shard, how the run ended, what came into the store; nothing twice; Ctrl-C is no error."""
     installation = Installation(tmp_path)
-    command = [str(S1MM), "status", "--watch", "--every", "0.2"]
     with (
         installation.working(),
-        subprocess.Popen(
-            command, env=installation.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        ) as watch,
+        watching(installation.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as watch,
     ):
         assert watch.stdout is not None
         assert watch.stderr is not None
@@ -188,15 +197,38 @@ def test_in_a_pipe_a_watch_prints_what_changes_until_it_is_ended(tmp_path: Path)
     assert all(re.match(r"\d\d:\d\d:\d\d ", line) for line in out.text.splitlines())
 
 
+def test_a_watch_outlasts_a_store_that_cannot_be_read(tmp_path: Path) -> None:
+    """It says so, and goes on once the store can be; one that cannot be read from the start is an error."""
+    installation = Installation(tmp_path)
+    run_all(ShardStore(uri=str(installation.store)))
+    [record] = installation.store.glob("hf_release/*/*/partition.json")
+    sound = record.read_text()
+    foreign = re.sub(r'"schema_version": \d+', '"schema_version": 999', sound)
+    with watching(installation.environment, stdout=subprocess.PIPE) as watch:
+        assert watch.stdout is not None
+        out = Reader(watch.stdout.fileno())
+        out.until(r"trouble: none")
+        record.write_text(foreign)
+        out.until(r"trouble: the store cannot be read: StoreError: .* schema version")
+        record.write_text(sound)
+        out.until(r"(?s)cannot be read.*trouble: none")
+        watch.send_signal(signal.SIGINT)
+        assert watch.wait(PATIENCE_S) == 0
+
+    record.write_text(foreign)
+    refused = installation.s1mm("status", "--watch")
+    assert refused.returncode == 2
+    assert "schema version" in refused.stderr
+
+
 def test_in_a_terminal_a_watch_redraws_and_leaves_it_in_order(installation: Installation) -> None:
     """The cursor is back, and the last picture stays; Ctrl-C as a terminal sends it."""
     main, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 160, 0, 0))
     environment = {**installation.environment, "TERM": "xterm"}
-    command = [str(S1MM), "status", "--watch", "--every", "0.2"]
     with (
         installation.working(),
-        subprocess.Popen(command, env=environment, stdin=terminal, stdout=terminal, stderr=terminal) as watch,
+        watching(environment, stdin=terminal, stdout=terminal, stderr=terminal) as watch,
     ):
         os.close(terminal)
         screen = Reader(main)

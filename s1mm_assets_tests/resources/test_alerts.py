@@ -29,6 +29,7 @@ class Webhook:
     def __init__(self) -> None:
         self.taken: list[dict[str, Any]] = []
         self.status = 200
+        self.n_busy = 0  # how many requests are refused before that status is given
         self.wait_s = 0.0
         outer = self
 
@@ -36,7 +37,7 @@ class Webhook:
             def do_POST(self) -> None:
                 outer.taken.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
                 time.sleep(outer.wait_s)
-                self.send_response(outer.status)
+                self.send_response(outer.status if len(outer.taken) > outer.n_busy else 503)
                 self.end_headers()
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name in the library
@@ -47,7 +48,8 @@ class Webhook:
 
 
 @pytest.fixture
-def webhook() -> Iterator[Webhook]:
+def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
+    monkeypatch.setattr(alerts, "WAIT_S", 0.01)
     hook = Webhook()
     thread = threading.Thread(target=hook.server.serve_forever, daemon=True)
     thread.start()
@@ -124,14 +126,24 @@ def refused(hook: Alerts, caplog: pytest.LogCaptureFixture) -> str:
     return str(raised.value)
 
 
-@pytest.mark.parametrize("status", [302, 404, 500])
+@pytest.mark.parametrize(("status", "asked"), [(302, 1), (404, 1), (429, 3), (500, 3)])
 def test_a_server_that_refuses_is_an_error(
-    webhook: Webhook, status: int, caplog: pytest.LogCaptureFixture
+    webhook: Webhook, status: int, asked: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Also one that sends us elsewhere."""
+    """Also one that sends us elsewhere. Who is busy or out of order is asked three times."""
     webhook.status = status
 
     assert refused(Alerts(webhook=webhook.address), caplog) == f"the webhook answered {status}"
+    assert len(webhook.taken) == asked
+
+
+def test_an_alert_outlasts_a_busy_server(webhook: Webhook) -> None:
+    """What it did not take at first it is given again, the same."""
+    webhook.n_busy = 2
+
+    Alerts(webhook=webhook.address).send("a", {"b": 1})
+
+    assert webhook.taken == [{"text": "a", "b": 1}] * 3
 
 
 def test_a_slow_server_is_not_waited_for(
@@ -143,6 +155,7 @@ def test_a_slow_server_is_not_waited_for(
     webhook.wait_s = 2
 
     assert "Timeout" in refused(Alerts(webhook=webhook.address), caplog)
+    assert len(webhook.taken) == 1
 
 
 def test_nobody_there_is_an_error(webhook: Webhook, caplog: pytest.LogCaptureFixture) -> None:
