@@ -4,11 +4,13 @@ import random
 import signal
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from s1mm_assets.resources.shard_store import COMMIT, JOURNAL
 from s1mm_assets_tests.operations.papers import PARTITIONS, POISONED, SOUND
 from s1mm_assets_tests.operations.postgres import Postgres, postgres_server
 from s1mm_assets_tests.operations.services import ENDED, Services, services_on
@@ -24,9 +26,11 @@ MOST_ROUNDS = 5
 class Chaos:
     """Kills what runs, at moments that a seed draws, and starts it again as a supervisor does."""
 
-    def __init__(self, services: Services, postgres: Postgres) -> None:
+    def __init__(self, services: Services, postgres: Postgres, store: Path) -> None:
         self.services = services
         self.postgres = postgres
+        self.store = store
+        self.journals: dict[Path, bytes] = {}  # of shards that stood when something was killed
         self.moments = random.Random(SEED)
 
     def strike(self, victim: str) -> None:
@@ -42,6 +46,9 @@ class Chaos:
             self.postgres.start()
         else:
             self.services.kill(victim)
+        for commit in self.store.glob(f"*/*/*/*/{COMMIT}"):
+            journal = commit.with_name(JOURNAL)
+            self.journals.setdefault(journal, journal.read_bytes())
         time.sleep(self.moments.uniform(0, 2))
         self.services.start_all()
 
@@ -70,8 +77,17 @@ class Chaos:
         return execution is not None and execution["status"] == "FAILED"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Struck:
+    """What a struck installation came to."""
+
+    services: Services
+    home: Home
+    journals: dict[Path, bytes]
+
+
 @pytest.fixture(scope="module")
-def struck(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Services, Home]]:
+def struck(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Struck]:
     """An installation that built five years while it was struck down, and what was left of it."""
     home = Home(tmp_path_factory.mktemp("struck"), sources)
     environment = home.environment(S1MM_WORKERS="1", S1MM_EXECUTOR="in_process")
@@ -79,17 +95,17 @@ def struck(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         postgres_server() as postgres,
         services_on(postgres, home.folder / "instance", environment) as services,
     ):
-        chaos = Chaos(services, postgres)
+        chaos = Chaos(services, postgres, Path(home.store.uri))
         chaos.backfill("to_quality_metrics", PARTITIONS, ["run_worker", "postgres", "daemon", "webserver"])
         assert services.run("find_duplicates") == "SUCCESS", services.logs()
         chaos.backfill("release_partition", PARTITIONS, ["postgres", "run_worker", "daemon"])
         assert services.run("publication") == "SUCCESS", services.logs()
-        yield services, home
+        yield Struck(services=services, home=home, journals=chaos.journals)
 
 
-def test_nothing_is_lost(struck: tuple[Services, Home], undisturbed: Home) -> None:
+def test_nothing_is_lost(struck: Struck, undisturbed: Home) -> None:
     """The tables are those of a build that nobody disturbed, and the release verifies."""
-    _, home = struck
+    home = struck.home
     found = tables(home.store)
 
     assert found == tables(undisturbed.store)
@@ -98,9 +114,19 @@ def test_nothing_is_lost(struck: tuple[Services, Home], undisturbed: Home) -> No
     assert verified.returncode == 0, verified.stdout
 
 
-def test_the_poisoned_year_is_still_refused(struck: tuple[Services, Home]) -> None:
+def test_what_stood_at_a_kill_was_not_made_again(struck: Struck) -> None:
+    """Each shard's journal, which says when it was made, is the one that it had then."""
+    assert {journal.relative_to(struck.home.store.uri).parts[0] for journal in struck.journals} >= {
+        "raw_archives",
+        "figure_candidates",
+        "quality_metrics",
+    }
+    assert {path for path, journal in struck.journals.items() if path.read_bytes() != journal} == set()
+
+
+def test_the_poisoned_year_is_still_refused(struck: Struck) -> None:
     """What the check found outlives every kill; so does the refusal to release it."""
-    services, _ = struck
+    services = struck.services
     execution = services.last_check("quality_metrics", "few_recaptions_are_degenerate", POISONED)
     runs = services.runs(pipelineName="release_partition")
 
@@ -109,9 +135,9 @@ def test_the_poisoned_year_is_still_refused(struck: tuple[Services, Home]) -> No
     assert {run["status"] for run in runs if run["partition"] == POISONED} == {"FAILURE"}
 
 
-def test_no_run_is_left_behind(struck: tuple[Services, Home]) -> None:
+def test_no_run_is_left_behind(struck: Struck) -> None:
     """Each run came to an end, however its worker did, and no slot of a pool is held by the dead."""
-    services, _ = struck
+    services = struck.services
 
     assert {run["status"] for run in services.runs()} <= set(ENDED)
     services.wait(lambda: not services.held_slots(), "the slots of the dead to be freed", patience_s=30)
