@@ -110,7 +110,7 @@ class Tally:
                     for info in fs.get_file_info(pafs.FileSelector(folder, allow_not_found=True))
                 ]
                 folders = [info.path for info in infos if info.type == pafs.FileType.Directory]
-            for info in fs.get_file_info([f"{folder}/{PARTITION}" for folder in folders]):
+            for info in self._store.infos([f"{folder}/{PARTITION}" for folder in folders]):
                 if info.is_file:
                     *_, source, year, _ = info.path.split("/")
                     found[asset, f"{source}|{year}"] = (info.mtime_ns or 0, info.size)

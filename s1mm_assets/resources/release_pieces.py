@@ -1,6 +1,7 @@
 """What a publication is joined from: partitions of the shard store, pinned once for pieces, card and manifest."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 import polars as pl
@@ -14,18 +15,16 @@ from s1mm_assets.resources.decided_partitions import (
     DECISIONS,
     DUPLICATES,
     changed_since,
-    decided,
-    handles_of,
     view_of,
 )
 from s1mm_assets.resources.settings import Settings
 from s1mm_assets.resources.shard_store import ShardStore, StoreError, check_inputs
-from s1mm_assets.resources.shards import Commit, ShardSet, digest_of
+from s1mm_assets.resources.shards import Commit, ShardSet, StoredFile, digest_of
 from s1mm_assets.resources.takedowns import released_without, takedowns, takedowns_without_effect
 from s1mm_assets.sampling import is_sampled
 from s1mm_assets.tables import Metric, ReleaseFile, columns_of, schema_of
 
-Handles = Mapping[str, ShardSet]  # asset → its handle
+Handles = Mapping[str, ShardSet]  # asset → its handle, of one partition
 N_NAMED = 10  # partitions that a message names
 BATCH_ROWS = 50_000  # of records, whose rows in every table are in memory together; or one shard
 SEED = 0
@@ -145,33 +144,76 @@ def batches(released: ShardSet) -> Iterator[set[str]]:
 
 
 def pinned(store: ShardStore) -> dict[str, Handles]:
-    """Return the handles of each partition of hf_release, which belong together.
+    """Return the handles of each partition of hf_release, which belong together; they are `slimmed`.
 
     Raises:
         StoreError: They do not.
     """
-    found = {
-        key: {asset: handle for asset in FACTS_READ if (handle := store.pinned(asset, key))}
-        for key in store.partitions("hf_release")
-    }
-    slices = handles_of(store, DUPLICATES)
-    decisions = decided(store) | {key: each[DECISIONS] for key, each in found.items() if DECISIONS in each}
-    changed = {*changed_since(store, view_of(decisions, slices)), *(found.keys() - slices.keys())}
-    if changed:
+    released = set(store.partitions("hf_release"))
+    found: dict[str, Handles] = {}
+    view: dict[str, Mapping[str, str]] = {}
+    behind, mixed = [], []
+    once: dict[str, Any] = {}
+    for key in sorted({*released, *store.partitions(DECISIONS)}):
+        assets = (*FACTS_READ, DUPLICATES) if key in released else (DECISIONS, DUPLICATES)
+        handles = {asset: handle for asset in assets if (handle := store.pinned(asset, key))}
+        if DECISIONS in handles:
+            slices = {key: handles[DUPLICATES]} if DUPLICATES in handles else {}
+            view |= view_of({key: handles[DECISIONS]}, slices)
+        if key in released and DUPLICATES in handles:
+            if is_left_behind(handles["hf_release"], handles[DUPLICATES]):
+                behind.append(key)
+            mixed += mixtures(handles)
+            found[key] = {asset: slimmed(handle, once) for asset, handle in handles.items()}
+    if changed := {*changed_since(store, view), *(released - found.keys())}:
         raise StoreError(
             f"decisions of {len(changed)} partitions changed since duplicates were sought: "
             f"materialize duplicates, then hf_release of {named(sorted(changed))}"
         )
-    joined: dict[str, Handles] = {key: handles | {DUPLICATES: slices[key]} for key, handles in found.items()}
-    behind = [key for key, each in joined.items() if is_left_behind(each["hf_release"], each[DUPLICATES])]
     if behind:
         raise StoreError(
             f"hf_release of {len(behind)} partitions was made from other duplicates than there are now: "
             f"materialize hf_release again for {named(behind)}"
         )
-    for each in joined.values():
-        check_inputs(list(each.values()), [commit.shard for commit in each["hf_release"].shards])
-    return joined
+    if mixed:
+        raise mixed[0]
+    return found
+
+
+def mixtures(handles: Handles) -> list[StoreError]:
+    """Return why the handles of a partition do not belong together; nothing where they do."""
+    try:
+        check_inputs(list(handles.values()), [commit.shard for commit in handles["hf_release"].shards])
+    except StoreError as error:
+        return [error]
+    return []
+
+
+def slimmed(handle: ShardSet, once: dict[str, Any]) -> ShardSet:
+    """Return a handle without the digests of columns, most of its memory, which was compared.
+
+    Args:
+        handle: As it was pinned.
+        once: Settings by digest: those of many shards are kept once.
+    """
+
+    def slim(stored: StoredFile) -> StoredFile:
+        return replace(stored, columns=None, rejected=None, sums=None)
+
+    def made_from(commit: Commit) -> dict[str, Any]:
+        settings = commit.made_from["settings"]
+        return {**commit.made_from, "columns": {}, "settings": once.setdefault(digest_of(settings), settings)}
+
+    commits = (
+        replace(
+            commit,
+            made_from=made_from(commit),
+            environment=once.setdefault(digest_of(commit.environment), commit.environment),
+            tables={name: slim(stored) for name, stored in commit.tables.items()},
+        )
+        for commit in handle.shards
+    )
+    return replace(handle, shards=tuple(commits))
 
 
 def released_otherwise(store: ShardStore, settings: Settings, partitions: Mapping[str, Handles]) -> list[str]:

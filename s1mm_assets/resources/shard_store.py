@@ -266,9 +266,14 @@ class ShardStore(dg.ConfigurableResource[Any]):
     def partitions(self, asset: str) -> list[str]:
         """The partition keys of an asset that have been materialized, in order."""
         years = [year for source in self._folders(self.path(asset)) for year in self._folders(source)]
-        records = self.fs.get_file_info([f"{year}/{PARTITION}" for year in years])
+        records = self.infos([f"{year}/{PARTITION}" for year in years])
         paths = [info.path.split("/") for info in records if info.is_file]
         return sorted(f"{path[-3]}|{path[-2]}" for path in paths)
+
+    def infos(self, paths: Sequence[str]) -> "list[pafs.FileInfo]":
+        """What is at each path in the file system, asked many at a time: an object store is far."""
+        with ThreadPoolExecutor(16) as threads:
+            return list(threads.map(self.fs.get_file_info, paths))
 
     def _folders(self, path: str) -> list[str]:
         """The folders in a folder; not what is below them, since a partition may hold many thousand files."""
