@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -175,9 +176,12 @@ def status(store: ShardStore, sources: Sources | None = None, *, tally: Tally | 
     acquired = landings(sources) if sources else {}
     tally = tally or Tally(store, COUNTED)
     counts: dict[str, dict[str, Count]] = {}
-    for (asset, key), stamp in tally.partitions().items():
-        if count := tally.count(asset, key, stamp):
-            counts.setdefault(key, {})[asset] = count
+    found = tally.partitions()
+    with ThreadPoolExecutor(4) as threads:  # an object store is far, and a record may have megabytes
+        results = threads.map(lambda each: tally.count(each[0], each[1], found[each]), found)
+        for (asset, key), count in zip(found, results, strict=True):
+            if count:
+                counts.setdefault(key, {})[asset] = count
     rows = [
         {
             "partition": key,
