@@ -124,11 +124,11 @@ class Archive:
     offset: Annotated[int, pl.UInt64]
     length: Annotated[int, pl.UInt64]  # bytes
     sha256: Annotated[str, pl.String]
-    unpacked_bytes: Annotated[int | None, pl.UInt64]
+    unpacked_bytes: Annotated[int | None, pl.UInt64]  # of all members
     n_members: Annotated[int | None, pl.UInt32]
-    n_images: Annotated[int | None, pl.UInt32]
-    rejection: Annotated[str | None, pl.String]
-    evidence: Annotated[str | None, pl.String]
+    n_images: Annotated[int | None, pl.UInt32]  # of its members, by their content
+    rejection: Annotated[str | None, pl.String]  # why it was turned away; null: it was not
+    evidence: Annotated[str | None, pl.String]  # what was seen of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,9 +147,7 @@ class Metadata:
     updated: Annotated[str | None, pl.String]  # ISO date
     version: Annotated[str | None, pl.String]
     is_withdrawn: Annotated[bool, pl.Boolean]
-    is_retracted: Annotated[bool | None, pl.Boolean] = (
-        None  # by its journal; null where the source does not say
-    )
+    is_retracted: Annotated[bool | None, pl.Boolean] = None  # by its journal; null: not said
     licence_read: Annotated[str | None, pl.String] = None  # ISO date of the record that gives the licence
 
 
@@ -168,8 +166,8 @@ class Paper:
     n_rows: Annotated[int, pl.UInt32]  # rows in `figures`
     n_images: Annotated[int, pl.UInt32]  # rows in `figures` that hold an image
     warnings: Annotated[list[str], pl.List(pl.String)]
-    rejection: Annotated[str | None, pl.String]
-    evidence: Annotated[str | None, pl.String]
+    rejection: Annotated[str | None, pl.String]  # why it was turned away; null: it was not
+    evidence: Annotated[str | None, pl.String]  # what was seen of it
     licence: Annotated[str | None, pl.String] = None  # as the paper's own markup gives it
 
 
@@ -184,15 +182,15 @@ class FigureCandidate:
     environment: Annotated[str | None, pl.String]  # figure, figure*, wrapfigure, subfigure …
     labels: Annotated[list[str], pl.List(pl.String)]  # the panel's own, else the figure's
     caption: Annotated[str, pl.String]  # what a reader attaches to this image; maths kept as LaTeX
-    sub_caption: Annotated[str | None, pl.String]
+    sub_caption: Annotated[str | None, pl.String]  # the panel's own
     parent_caption: Annotated[str | None, pl.String]  # the figure's, where the panel has its own
     caption_raw: Annotated[str | None, pl.String]  # TeX source
-    mentions: Annotated[list[dict[str, Any]], pl.List(MENTION)]
+    mentions: Annotated[list[dict[str, Any]], pl.List(MENTION)]  # the paragraphs that cite it
     graphics_path: Annotated[str | None, pl.String]  # as written in \includegraphics
     image_member: Annotated[str | None, pl.String]  # the bundle member it was found as
     page: Annotated[int | None, pl.UInt32]  # 0-based
     bbox: Annotated[list[float] | None, pl.List(pl.Float64)]  # points, origin top-left
-    confidence: Annotated[float | None, pl.Float64]
+    confidence: Annotated[float | None, pl.Float64]  # 0 to 1: that image and caption belong together
     image: Annotated[bytes | None, pl.Binary]  # PNG or JPEG as released; null where there is none
     image_format: Annotated[str | None, pl.String]  # png, jpeg
     image_size_bytes: Annotated[int | None, pl.UInt64]
@@ -200,11 +198,9 @@ class FigureCandidate:
     width_px: Annotated[int | None, pl.UInt32]
     height_px: Annotated[int | None, pl.UInt32]
     sha256: Annotated[str | None, pl.String]  # of `image`
-    renderer: Annotated[
-        str | None, pl.String
-    ]  # none: as it came; pillow, pdfium, poppler, ghostscript, resvg
-    rejection: Annotated[str | None, pl.String]
-    evidence: Annotated[str | None, pl.String]
+    renderer: Annotated[str | None, pl.String]  # pillow, pdfium, poppler …; null: as it came
+    rejection: Annotated[str | None, pl.String]  # why it was turned away; null: it was not
+    evidence: Annotated[str | None, pl.String]  # what was seen of it
     rights: Annotated[str | None, pl.String] = None  # what the figure's own permissions say, where it has any
 
 
@@ -218,11 +214,9 @@ class Measure:
     ink_share: Annotated[float | None, pl.Float64]  # share of pixels that differ from the background
     n_colours: Annotated[int | None, pl.UInt32]  # distinct colours of the thumbnail, 32 levels a channel
     table_score: Annotated[float | None, pl.Float64]  # 0 to 1: how much it looks like a typeset table
-    rejection: Annotated[str | None, pl.String]
-    evidence: Annotated[str | None, pl.String]
-    logo_score: Annotated[float | None, pl.Float64] = (
-        None  # 0 to 1: the share its line of large letters takes
-    )
+    rejection: Annotated[str | None, pl.String]  # why it could not be measured
+    evidence: Annotated[str | None, pl.String]  # what was seen of it
+    logo_score: Annotated[float | None, pl.Float64] = None  # 0 to 1: share of its line of large letters
     badge_score: Annotated[float | None, pl.Float64] = None  # 0 to 1: how well it matches a licence's button
     code_share: Annotated[float | None, pl.Float64] = None  # of the content, that a machine code covers
     tone_bits: Annotated[float | None, pl.Float64] = None  # entropy of its grey levels, 0 to 6
@@ -235,7 +229,7 @@ class FigureText:
     figure_id: Annotated[str, pl.String]
     lines: Annotated[list[dict[str, Any]], pl.List(TEXT_LINE)]  # from top to bottom, left to right
     rejection: Annotated[str | None, pl.String]  # why it could not be read; `lines` is empty then
-    evidence: Annotated[str | None, pl.String]
+    evidence: Annotated[str | None, pl.String]  # what was seen of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,9 +240,9 @@ class Decision:
     paper_id: Annotated[str, pl.String]
     rejection: Annotated[str | None, pl.String]  # null where it is kept
     measured: Annotated[str | None, pl.String]  # the column that decided
-    measured_value: Annotated[float | None, pl.Float64]
-    threshold: Annotated[float | None, pl.Float64]
-    evidence: Annotated[str | None, pl.String]
+    measured_value: Annotated[float | None, pl.Float64]  # its value
+    threshold: Annotated[float | None, pl.Float64]  # what the value was held against
+    evidence: Annotated[str | None, pl.String]  # what else was seen
     duplicate_of: Annotated[str | None, pl.String]  # figure_id of the one that is kept
     sha256: Annotated[str | None, pl.String]
     perceptual_hash: Annotated[int | None, pl.UInt64]
@@ -264,21 +258,19 @@ class Recaption:
 
     figure_id: Annotated[str, pl.String]
     paper_id: Annotated[str, pl.String]
-    recaption: Annotated[str | None, pl.String]
+    recaption: Annotated[str | None, pl.String]  # null where it was rejected
     engine: Annotated[str, pl.String]  # context, vllm
     model: Annotated[str | None, pl.String]
     model_revision: Annotated[str | None, pl.String]
     prompt_version: Annotated[str, pl.String]
-    prompt_sha256: Annotated[str, pl.String]
+    prompt_sha256: Annotated[str, pl.String]  # of all that shapes the answer but the request
     n_prompt_tokens: Annotated[int | None, pl.UInt32]
     n_completion_tokens: Annotated[int | None, pl.UInt32]
-    finish_reason: Annotated[str | None, pl.String]
-    flags: Annotated[list[str], pl.List(pl.String)]
-    rejection: Annotated[str | None, pl.String]
-    evidence: Annotated[str | None, pl.String]
-    sampling: Annotated[str | None, pl.String] = (
-        None  # JSON: temperature, top_p, dtype and so on, of this answer
-    )
+    finish_reason: Annotated[str | None, pl.String]  # as the server gives it: stop, length
+    flags: Annotated[list[str], pl.List(pl.String)]  # how it is degenerate
+    rejection: Annotated[str | None, pl.String]  # why there is none
+    evidence: Annotated[str | None, pl.String]  # what was seen of it
+    sampling: Annotated[str | None, pl.String] = None  # of this answer, JSON: temperature, top_p, dtype …
     seed: Annotated[int | None, pl.UInt32] = None
     request_sha256: Annotated[str | None, pl.String] = None  # the answer's key in the answer log
 
@@ -288,8 +280,8 @@ class TextScore:
     """pseudo_perplexities/scores: one recaptioned figure of the sample."""
 
     figure_id: Annotated[str, pl.String]
-    caption_pseudo_perplexity: Annotated[float | None, pl.Float64]
-    recaption_pseudo_perplexity: Annotated[float | None, pl.Float64]
+    caption_pseudo_perplexity: Annotated[float | None, pl.Float64]  # lower: more fluent; null: not evaluated
+    recaption_pseudo_perplexity: Annotated[float | None, pl.Float64]  # lower: more fluent
     missing_scores: Annotated[list[dict[str, Any]], pl.List(MISSING_SCORE)]
 
 
@@ -317,19 +309,17 @@ class Metric:
     paper_id: Annotated[str, pl.String]
     caption_length_chars: Annotated[int, pl.UInt32]
     recaption_length_chars: Annotated[int, pl.UInt32]
-    caption_pseudo_perplexity: Annotated[float | None, pl.Float64]
-    recaption_pseudo_perplexity: Annotated[float | None, pl.Float64]
-    caption_clip_score: Annotated[float | None, pl.Float64]
-    recaption_clip_score: Annotated[float | None, pl.Float64]
+    caption_pseudo_perplexity: Annotated[float | None, pl.Float64]  # lower: more fluent; null: not evaluated
+    recaption_pseudo_perplexity: Annotated[float | None, pl.Float64]  # lower: more fluent
+    caption_clip_score: Annotated[float | None, pl.Float64]  # higher: closer to the image
+    recaption_clip_score: Annotated[float | None, pl.Float64]  # higher: closer to the image
     n_claims: Annotated[int, pl.UInt32]  # numbers and names in the recaption
     n_grounded_claims: Annotated[int, pl.UInt32]  # those that caption or mentions hold too
     grounding: Annotated[float | None, pl.Float64]  # their share; null without claims
-    ungrounded_claims: Annotated[list[str], pl.List(pl.String)]
+    ungrounded_claims: Annotated[list[str], pl.List(pl.String)]  # the others, as they are written
     flags: Annotated[list[str], pl.List(pl.String)]  # how the recaption is degenerate
-    rejection: Annotated[str | None, pl.String]
-    n_claims_in_image: Annotated[int | None, pl.UInt32] = (
-        None  # grounded only by what is written in it; null: not read
-    )
+    rejection: Annotated[str | None, pl.String]  # why it was turned away; null: it was not
+    n_claims_in_image: Annotated[int | None, pl.UInt32] = None  # that only its text grounds; null: not read
     caption_whole_clip_score: Annotated[float | None, pl.Float64] = None  # over windows: the text to its end
     recaption_whole_clip_score: Annotated[float | None, pl.Float64] = None
     caption_clip_tokens: Annotated[int | None, pl.UInt32] = None  # 77 are seen by the standard score
@@ -337,9 +327,7 @@ class Metric:
     caption_shuffled_clip_score: Annotated[float | None, pl.Float64] = None  # of another figure's caption
     recaption_shuffled_clip_score: Annotated[float | None, pl.Float64] = None
     missing_scores: Annotated[list[dict[str, Any]] | None, pl.List(MISSING_SCORE)] = None
-    caption_language: Annotated[str | None, pl.String] = (
-        None  # ISO 639-1; null where the text does not show it
-    )
+    caption_language: Annotated[str | None, pl.String] = None  # ISO 639-1; null: the text does not show it
     recaption_language: Annotated[str | None, pl.String] = None
     subject: Annotated[str | None, pl.String] = None  # metrics.Subject
 
@@ -362,7 +350,7 @@ class ReleaseRecord:
     paper_id: Annotated[str, pl.String]
     image_path: Annotated[str | None, pl.String]  # exact member name in the image archive
     image_sha256: Annotated[str | None, pl.String]
-    rejection: Annotated[str | None, pl.String]
+    rejection: Annotated[str | None, pl.String]  # why it is not released; null: it is
     evidence: Annotated[str | None, pl.String] = None  # the figure that is kept, or the score
     released_as: Annotated[str | None, pl.String] = None  # image; recipe: its licence keeps the image back
     licence: Annotated[str | None, pl.String] = None  # SPDX id; null: not known
