@@ -6,7 +6,7 @@ of `--shards`, two fifths, and all of them. Requests are calls of the store's fi
 an open is one, a listing one per 1,000 objects. Reads of an open file are not told apart, and there is no network.
 
 Then `--planned` shards, each a copy of one, for what a run costs that has nothing to do: every asset of every partition
-derived again, `s1mm status` and `s1mm plan`.
+derived again, `s1mm status` and `s1mm plan`, and what a publication holds of them in memory.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tracemalloc
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -344,6 +345,11 @@ def replanned(store: ShardStore, files: CountedFiles, shards: dict[str, list[str
         run()
         took[f"{name}_s"] = round(time.perf_counter() - start, 2)
         took[f"{name}_requests"] = dict(files.requests - before)
+    tracemalloc.start()
+    pieces = StoredPieces(store, SETTINGS)
+    took["pieces_held_mib"] = round(tracemalloc.get_traced_memory()[0] / 2**20, 1)
+    tracemalloc.stop()
+    del pieces
     made = [line for line in lines if not line.endswith("unchanged")]
     if made:
         raise SystemExit(f"{len(made)} of {len(lines)} shards were made again: {made[0]}")
