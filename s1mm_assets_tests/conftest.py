@@ -22,9 +22,8 @@ SHIM = Path(__file__).with_name("torchvision_shim")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Keep models from the network, let torchvision load on a CPU, and register a marker."""
-    signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # what a shell starts beside itself ignores Ctrl-C
+    # What a shell starts beside itself ignores Ctrl-C, and so would all that tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(SHIM), os.environ.get("PYTHONPATH")]))
     spec = importlib.util.spec_from_file_location("torchvision_shim", SHIM / "sitecustomize.py")

@@ -96,7 +96,6 @@ def watch(every_s: float) -> None:
     """Show both again and again until Ctrl-C: in place in a terminal, else a line for each change."""
     try:
         with opened() as look:
-            look.now()  # a store that cannot be read at all is no matter of patience
             (watch_in_place if out.is_terminal else print_changes)(look, every_s)
     except KeyboardInterrupt:
         return
@@ -114,9 +113,7 @@ def opened() -> Iterator[Look]:
 
             from s1mm_assets.resources.instance_runs import InstanceRuns
 
-            with look.noting(
-                "the instance of DAGSTER_HOME cannot be opened", Exception
-            ):  # what its storage raises
+            with look.noting("the instance of DAGSTER_HOME cannot be opened", Exception):
                 look.runs = InstanceRuns(stack.enter_context(dg.DagsterInstance.get()))
         yield look
 
@@ -126,13 +123,16 @@ def words_of(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"[:MAX_ERROR_CHARS]
 
 
-def pauses(every_s: float) -> Iterator[None]:
-    """Yield now, and then again and again; rarer where a look takes long."""
+def looks(look: Look, every_s: float) -> Iterator[None]:
+    """Look and yield again and again; rarer where that takes long. A store that cannot be read at first is an error."""
+    look_at_both = look.now
     while True:
         start = time.monotonic()
+        look_at_both()
         yield
         took_s = time.monotonic() - start
         time.sleep(max(every_s, took_s / MAX_SHARE) - took_s)
+        look_at_both = look.again
 
 
 # --- in a terminal ---------------------------------------------------------------------------------------------------
@@ -142,8 +142,7 @@ def watch_in_place(look: Look, every_s: float) -> None:
     """Redraw the lower part of a terminal."""
     hint = Text("Ctrl-C ends this, and nothing else.", style="dim")
     with Live(console=out, auto_refresh=False) as live:
-        for _ in pauses(every_s):
-            look.again()
+        for _ in looks(look, every_s):
             n_rows = out.height - LINES_BESIDE - max(1, len(look.running))
             parts: list[RenderableType] = [
                 runs_table(look),
@@ -201,10 +200,9 @@ def print_changes(look: Look, every_s: float) -> None:
     runs: dict[str, str] = {}  # name → id
     reader = select.poll()
     reader.register(sys.stdout, 0)  # no event but that nobody reads any more
-    for _ in pauses(every_s):
+    for _ in looks(look, every_s):
         if reader.poll(0):
             raise BrokenPipeError
-        look.again()
         now = {"waiting runs": f"{look.n_queued:,}", "trouble": look.trouble or "none"} | store_lines(
             look.rows
         )

@@ -265,15 +265,17 @@ class ShardStore(dg.ConfigurableResource[Any]):
 
     def partitions(self, asset: str) -> list[str]:
         """The partition keys of an asset that have been materialized, in order."""
-        years = [year for source in self._folders(self.path(asset)) for year in self._folders(source)]
-        records = self.infos([f"{year}/{PARTITION}" for year in years])
-        paths = [info.path.split("/") for info in records if info.is_file]
-        return sorted(f"{path[-3]}|{path[-2]}" for path in paths)
+        return sorted(self.stamps(asset))
 
-    def infos(self, paths: Sequence[str]) -> "list[pafs.FileInfo]":
-        """What is at each path in the file system, asked many at a time: an object store is far."""
-        with ThreadPoolExecutor(16) as threads:
-            return list(threads.map(self.fs.get_file_info, paths))
+    def stamps(self, asset: str) -> dict[str, tuple[int, int]]:
+        """What changes when a partition of an asset is materialized, by key: its record's time in ns, and its bytes."""
+        years = [year for source in self._folders(self.path(asset)) for year in self._folders(source)]
+        with ThreadPoolExecutor(16) as threads:  # an object store is far
+            infos = threads.map(self.fs.get_file_info, [f"{year}/{PARTITION}" for year in years])
+            found = {year: info for year, info in zip(years, infos, strict=True) if info.is_file}
+        return {
+            "|".join(year.split("/")[-2:]): (info.mtime_ns or 0, info.size) for year, info in found.items()
+        }
 
     def _folders(self, path: str) -> list[str]:
         """The folders in a folder; not what is below them, since a partition may hold many thousand files."""

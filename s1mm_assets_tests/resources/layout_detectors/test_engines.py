@@ -1,7 +1,7 @@
 """MinerU and magic-pdf as child processes: what they are asked, and what they cannot do to the pipeline.
 
-The engines are imitated by scripts that take the same arguments and write the same files; MinerU itself is
-run where it is installed.
+The engines are imitated by scripts that take the same arguments and write the same files; `make test-mineru` runs
+MinerU itself.
 """
 
 import json
@@ -262,13 +262,13 @@ def test_mineru_without_models_is_told_not_to_ask_for_them(tmp_path: Path) -> No
 
 @pytest.fixture
 def mineru_itself() -> EngineDetector:
-    """The real engine, or a skip."""
-    program = shutil.which("mineru-kit")
-    if program is None:
-        pytest.skip("MinerU 4 (mineru-kit) is not installed")
-    return mineru(program, "flash", EngineLimits(wall_s=300, memory_bytes=2**32, output_bytes=2**28))
+    """The real engine."""
+    limits = EngineLimits(wall_s=300, memory_bytes=2**32, output_bytes=2**28)
+    return mineru(shutil.which("mineru-kit"), "flash", limits)
 
 
+@pytest.mark.mineru
+@pytest.mark.needs("mineru-kit")
 def test_mineru_itself_reads_a_pdf(mineru_itself: EngineDetector, scratch: Path) -> None:
     """The text on its page comes as a box on the page, and nothing is left behind."""
     [boxes] = mineru_itself("p", text_pdf(), [PageView(0, 612, 792, PAGES[0].draw)])
@@ -279,6 +279,8 @@ def test_mineru_itself_reads_a_pdf(mineru_itself: EngineDetector, scratch: Path)
     assert list(scratch.iterdir()) == []
 
 
+@pytest.mark.mineru
+@pytest.mark.needs("mineru-kit")
 def test_mineru_itself_says_of_garbage_that_it_is(mineru_itself: EngineDetector, scratch: Path) -> None:
     """In its own words."""
     refused = refusal(mineru_itself)
