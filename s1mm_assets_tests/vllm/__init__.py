@@ -1,1 +1,1 @@
-"""Tests that run a real vLLM. `make test-vllm` installs it in an environment of its own; elsewhere they skip, or in CI fail."""
+"""Tests that run a real vLLM. `make test-vllm` installs it apart; without it they skip, and in CI fail."""
